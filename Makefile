@@ -1,0 +1,37 @@
+# `make help` lists what there is. `run` and `test` build .venv themselves.
+.DEFAULT_GOAL := help
+PYTHON_IN_VENV := .venv/bin/python
+
+.PHONY: help venv run test check format requirements bench
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+venv: ## build .venv from the pinned requirements (quick when nothing changed)
+	@python3 apps/appengine/local/environment.py
+
+run: venv ## start everything locally, no cloud account needed (PORT=8080, LOCAL_HOME=.local)
+	@exec $(PYTHON_IN_VENV) -m apps.appengine.local
+
+test: venv ## run all tests
+	$(PYTHON_IN_VENV) -m pytest -n $${PYTEST_WORKERS:-4} $(ARGS)
+
+check: venv ## format, lint, strict types, import contracts, templates, system checks
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/djlint --check --lint apps
+	DJANGO_SETTINGS_MODULE=mysite.settings.test $(PYTHON_IN_VENV) manage.py check --fail-level WARNING
+	DJANGO_SETTINGS_MODULE=mysite.settings.test $(PYTHON_IN_VENV) manage.py makemigrations --check --dry-run
+
+format: venv ## format the code and apply safe lint fixes
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+	.venv/bin/djlint --reformat --quiet apps
+
+requirements: venv ## compile requirements.txt and requirements-dev.txt from pyproject.toml
+	.venv/bin/uv pip compile pyproject.toml $(COMPILE) -o requirements.txt
+	.venv/bin/uv pip compile pyproject.toml --group dev $(COMPILE) -c requirements.txt -o requirements-dev.txt
+
+COMPILE := --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet

@@ -1,0 +1,216 @@
+"""One base for every target, driven by the environment.
+
+`production` and `local` add only what differs. Names follow the usual Django-on-App-Engine guides
+(DB_HOST, INSTANCE_CONNECTION_NAME, REDIS_HOST, STATIC_BUCKET, ...). Nothing here opens anything by
+default: with an empty environment the site refuses tasks, cron, hosts and credentials.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+
+env = environ.Env()
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+PROJECT_ID: str = env("GOOGLE_CLOUD_PROJECT", default="")
+
+DEBUG = False
+SECRET_KEY: str = env("DJANGO_SECRET_KEY", default="")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
+ROOT_URLCONF = "mysite.urls"
+WSGI_APPLICATION = "mysite.wsgi.application"
+APPEND_SLASH = False
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "apps.appengine",
+    "apps.core",
+    "apps.accounts",
+    # webhooks: begin (docs/start-your-own.md deletes from here ...)
+    "rest_framework",
+    "apps.applications",
+    "apps.deliveries",
+    "apps.api",
+    "apps.dashboard",
+    # webhooks: end (... to here)
+]
+
+MIDDLEWARE = [
+    "apps.appengine.trace.TraceMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "apps.appengine.ndb_context.NdbContextMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Accounts
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "sign-in"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+
+# SQL: Cloud SQL over its socket, PostgreSQL over TCP, or SQLite
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+def database() -> dict[str, Any]:
+    """Cloud SQL where INSTANCE_CONNECTION_NAME is set, PostgreSQL where DB_HOST is, else SQLite.
+
+    SQLite takes the write lock when a transaction begins: two writers then wait for each other
+    instead of failing when a reader becomes a writer.
+    """
+    host = env("DB_HOST", default="")
+    if instance := env("INSTANCE_CONNECTION_NAME", default=""):
+        host = f"/cloudsql/{instance}"
+    if host:
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": host,
+            "PORT": env("DB_PORT", default=""),
+            "NAME": env("DB_NAME"),
+            "USER": env("DB_USER"),
+            "PASSWORD": env("DB_PASSWORD", default=""),
+            "CONN_MAX_AGE": 300,
+            "CONN_HEALTH_CHECKS": True,
+        }
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": env("SQLITE_PATH", default=str(BASE_DIR / "db.sqlite3")),
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+
+
+DATABASES = {"default": database()}
+
+# Cache: Memorystore where REDIS_HOST is set. Losing it loses nothing.
+REDIS_HOST: str = env("REDIS_HOST", default="")
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": f"redis://{REDIS_HOST}:{env('REDIS_PORT', default='6379')}/{env('REDIS_DB', default='0')}",
+        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
+    }
+    if REDIS_HOST
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+# Files: buckets where they are named, else folders
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static_root"
+MEDIA_ROOT = Path(env("MEDIA_ROOT", default=str(BASE_DIR / "media")))
+
+
+def storage(bucket: str, otherwise: str, **options: Any) -> dict[str, Any]:
+    """django-storages on Cloud Storage for a named bucket, else a Django storage class."""
+    if not bucket:
+        return {"BACKEND": otherwise}
+    return {"BACKEND": "storages.backends.gcloud.GoogleCloudStorage", "OPTIONS": {"bucket_name": bucket, **options}}
+
+
+STORAGES = {
+    "default": storage(env("MEDIA_BUCKET", default=""), "django.core.files.storage.FileSystemStorage"),
+    "staticfiles": storage(
+        env("STATIC_BUCKET", default=""), "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+    ),
+}
+
+# Tasks: Cloud Tasks behind django.tasks. Queue names equal queue.yaml (`manage.py check` proves it).
+# TASKS_TARGET is "appengine" or "http"; unset, every task and cron request is refused.
+TASK_OPTIONS = {
+    "TARGET": env("TASKS_TARGET", default=""),
+    "PROJECT": PROJECT_ID,
+    "LOCATION": env("CLOUD_TASKS_LOCATION", default=""),
+    # The HTTP target only (Cloud Run): where tasks are sent, and whose token they must carry.
+    "URL": env("TASKS_URL", default=""),
+    "AUDIENCE": env("TASKS_AUDIENCE", default=""),
+    "SERVICE_ACCOUNT": env("TASKS_SERVICE_ACCOUNT", default=""),
+}
+TASK_QUEUES = [
+    "default",
+    # webhooks: begin
+    "deliveries",
+    "retries",
+    "suspects",
+    # webhooks: end
+]
+TASKS = {
+    "default": {
+        "BACKEND": "apps.appengine.tasks.backend.CloudTasksBackend",
+        "QUEUES": TASK_QUEUES,
+        "OPTIONS": TASK_OPTIONS,
+    },
+    # The same engine with results kept in SQL, for background tasks an operator looks at.
+    "recorded": {
+        "BACKEND": "apps.appengine.tasks.recorded.RecordedCloudTasksBackend",
+        "QUEUES": TASK_QUEUES,
+        "OPTIONS": TASK_OPTIONS,
+    },
+}
+CRON_JOBS = "mysite.cron.JOBS"
+
+# Time, language
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+# Security
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+
+LOGGING_CONFIG = "apps.appengine.logs.configure"
+LOGGING: dict[str, Any] = {}
+
+# Field encryption: "keyid:base64 of 32 bytes", separated by commas; the first one writes, all read.
+FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[])
+
+# webhooks: begin
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "apps.api.errors.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+WAYBILL_RETRY_SCHEDULE = [
+    timedelta(seconds=float(seconds))
+    for seconds in env.list("WAYBILL_RETRY_SCHEDULE", default=["0", "5", "300", "1800", "7200", "18000", "36000", "36000"])
+]
+WAYBILL_ALLOW_PRIVATE_ENDPOINTS: bool = env.bool("WAYBILL_ALLOW_PRIVATE_ENDPOINTS", default=False)
+# webhooks: end
