@@ -1,0 +1,132 @@
+"""Texts encrypted at rest: AES-256-GCM under keys that can rotate.
+
+settings.FIELD_ENCRYPTION_KEYS lists "keyid:base64 of 32 bytes": the first one writes, all read. To
+rotate, put a new key first, save every row again, then remove the old one. A ciphertext reads
+`v1:keyid:base64url(nonce + ciphertext)` and is bound to a context, the model and field it belongs to:
+moved elsewhere, it does not decrypt.
+"""
+
+import base64
+import binascii
+import os
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, Never
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+from django.core.exceptions import FieldError, ImproperlyConfigured
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    TextField = models.TextField[str, str]
+else:
+    TextField = models.TextField  # generic in its stubs only
+
+VERSION = "v1"
+NONCE_BYTES = 12  # NIST SP 800-38D, 8.2: 96 bits, random
+KEY_BYTES = 32
+ENTRY = re.compile(r"(?P<id>[A-Za-z0-9_-]+):(?P<key>[A-Za-z0-9+/]+={0,2})")
+
+
+class DecryptionError(ValueError):
+    """A ciphertext that cannot be read. The message says why and holds no part of a value."""
+
+
+def encrypt(text: str, *, context: str) -> str:
+    """The ciphertext of `text` under the first key. Raises ImproperlyConfigured without a key."""
+    key_id, key = next(iter(keys().items()))
+    nonce = os.urandom(NONCE_BYTES)
+    sealed = nonce + key.encrypt(nonce, text.encode(), context.encode())
+    return f"{VERSION}:{key_id}:{base64.urlsafe_b64encode(sealed).decode()}"
+
+
+def decrypt(ciphertext: str, *, context: str) -> str:
+    """The text that `encrypt` was given, with the same context.
+
+    Raises DecryptionError for a key that is not configured, another context, or an altered text.
+    """
+    version, _, rest = ciphertext.partition(":")
+    key_id, separator, sealed = rest.partition(":")
+    if version != VERSION or not separator:
+        raise DecryptionError(
+            f"{context}: not a text encrypted here (it does not begin with {VERSION}:keyid:)."
+        )
+    if key_id not in keys():
+        raise DecryptionError(
+            f"{context}: encrypted with key {key_id!r}, which FIELD_ENCRYPTION_KEYS does not list."
+        )
+    try:
+        data = base64.urlsafe_b64decode(sealed)
+        return keys()[key_id].decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], context.encode()).decode()
+    except (InvalidTag, ValueError):
+        raise DecryptionError(
+            f"{context}: does not decrypt with key {key_id!r}: altered, or of another context or key."
+        ) from None
+
+
+def keys() -> dict[str, AESGCM]:
+    """The configured keys by id, the writing one first. Raises ImproperlyConfigured when there is none."""
+    found = parse(tuple(settings.FIELD_ENCRYPTION_KEYS))
+    if not found:
+        raise ImproperlyConfigured("FIELD_ENCRYPTION_KEYS is empty: there is no key to encrypt with.")
+    return found
+
+
+@cache
+def parse(entries: tuple[str, ...]) -> dict[str, AESGCM]:
+    """Keys by id. Raises ImproperlyConfigured, naming the entry by its position only: it holds a key."""
+    found = {}
+    for number, entry in enumerate(entries, start=1):
+        if (match := ENTRY.fullmatch(entry)) is None or match["id"] in found:
+            raise ImproperlyConfigured(
+                f"FIELD_ENCRYPTION_KEYS: entry {number} is not keyid:base64, or its id repeats."
+            )
+        found[match["id"]] = AESGCM(key_bytes(match["key"], number))
+    return found
+
+
+def key_bytes(text: str, number: int) -> bytes:
+    """The key's 32 bytes. Raises ImproperlyConfigured."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ImproperlyConfigured(
+            f"FIELD_ENCRYPTION_KEYS: the key of entry {number} is not base64 of 32 bytes."
+        )
+    return key
+
+
+class EncryptedTextField(TextField):
+    """A text that is encrypted in the database and plain on the instance.
+
+    Its context is `app.model.field`: renaming one of them needs a migration that encrypts anew. No
+    lookup but `isnull` works on it, since equal texts have different ciphertexts. `dumpdata` writes
+    it plain.
+    """
+
+    @property
+    def context(self) -> str:
+        """What its ciphertexts are bound to."""
+        return f"{self.model._meta.label_lower}.{self.attname}"
+
+    def from_db_value(self, value: str | None, *_: Any) -> str | None:
+        return None if value is None else decrypt(value, context=self.context)
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        prepared = super().get_db_prep_save(value, connection)
+        return encrypt(prepared, context=self.context) if isinstance(prepared, str) else prepared
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        return super().get_lookup(lookup_name) if lookup_name == "isnull" else self.refuse(lookup_name)
+
+    def get_transform(self, lookup_name: str) -> Any:
+        self.refuse(lookup_name)
+
+    def refuse(self, lookup_name: str) -> Never:
+        """Raise FieldError: a lookup would silently find nothing."""
+        raise FieldError(f"{self} is encrypted: {lookup_name!r} cannot be looked up on it, only 'isnull'.")
