@@ -136,11 +136,9 @@ def ours(text: str, zone: str, start: datetime) -> list[datetime]:
 
 
 def test_every_schedule_runs_at_the_times_that_googles_parser_gives(sdk: Path) -> None:
-    starts = [
-        *STARTS,
-        *(datetime(2023, 1, 1, tzinfo=UTC) + timedelta(seconds=random.randrange(10**8)) for _ in range(4)),
-    ]
-    cases = [(text, zone, start) for text in SCHEDULES for zone in ZONES for start in starts]
+    anywhen = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(seconds=random.randrange(10**8))
+    moments = [*MOMENTS, (random.choice(MOMENTS)[0], anywhen)]
+    cases = [(text, zone, start) for text in SCHEDULES for zone, start in moments]
     differing = [
         (case, theirs, ours(*case))
         for case, theirs in zip(cases, ask_google(sdk, cases), strict=True)
