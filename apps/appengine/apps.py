@@ -1,0 +1,12 @@
+"""The platform as a Django app."""
+
+from django.apps import AppConfig
+
+
+class AppEngineConfig(AppConfig):
+    """App Engine, Cloud Tasks and their friends; knows no application."""
+
+    name = "apps.appengine"
+    label = "appengine"
+    default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = "App Engine"

@@ -1,0 +1,54 @@
+"""Tasks that the tests of this folder enqueue and run."""
+
+from typing import Any
+
+from django.tasks import TaskContext, task
+
+from apps.appengine.tasks.exceptions import PermanentTaskError
+
+ran: list[Any] = []
+
+
+@task
+def remember(value: Any, *, again: bool = False) -> str:
+    ran.append((value, again))
+    return "remembered"
+
+
+@task
+async def remember_later(value: Any) -> None:
+    ran.append(value)
+
+
+@task(takes_context=True)
+def attempt_number(context: TaskContext) -> int:
+    ran.append(context.attempt)
+    return context.attempt
+
+
+@task
+def fail() -> None:
+    raise RuntimeError("a secret in a traceback")
+
+
+@task
+def give_up() -> None:
+    raise PermanentTaskError("never")
+
+
+@task
+def return_an_object() -> object:
+    ran.append("returned")
+    return object()
+
+
+@task
+def return_what_sql_refuses(value: str) -> Any:
+    return {"nan": float("nan"), "nul": "a\0b", "surrogate": "\ud800"}[value]
+
+
+def not_a_task() -> None:
+    ran.append("called what is no task")
+
+
+another_name = remember
