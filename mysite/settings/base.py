@@ -32,13 +32,6 @@ INSTALLED_APPS = [
     "apps.appengine",
     "apps.core",
     "apps.accounts",
-    # webhooks: begin (docs/start-your-own.md deletes from here ...)
-    "rest_framework",
-    "apps.applications",
-    "apps.deliveries",
-    "apps.api",
-    "apps.dashboard",
-    # webhooks: end (... to here)
 ]
 
 MIDDLEWARE = [
@@ -77,7 +70,6 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
 # SQL: Cloud SQL over its socket, PostgreSQL over TCP, or SQLite
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -122,11 +114,17 @@ CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": f"redis://{REDIS_HOST}:{env('REDIS_PORT', default='6379')}/{env('REDIS_DB', default='0')}",
-        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": 1,  # seconds: a lost cache must not hold a request up
+            "SOCKET_TIMEOUT": 1,
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+        },
     }
     if REDIS_HOST
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
+# Without Redis every process would remember sessions of its own, also ones that were signed out elsewhere.
+SESSION_ENGINE = f"django.contrib.sessions.backends.{'cached_db' if REDIS_HOST else 'db'}"
 
 # Files: buckets where they are named, else folders
 STATIC_URL = "/static/"
@@ -138,7 +136,10 @@ def storage(bucket: str, otherwise: str, **options: Any) -> dict[str, Any]:
     """django-storages on Cloud Storage for a named bucket, else a Django storage class."""
     if not bucket:
         return {"BACKEND": otherwise}
-    return {"BACKEND": "storages.backends.gcloud.GoogleCloudStorage", "OPTIONS": {"bucket_name": bucket, **options}}
+    return {
+        "BACKEND": "storages.backends.gcloud.GoogleCloudStorage",
+        "OPTIONS": {"bucket_name": bucket, **options},
+    }
 
 
 STORAGES = {
@@ -159,14 +160,7 @@ TASK_OPTIONS = {
     "AUDIENCE": env("TASKS_AUDIENCE", default=""),
     "SERVICE_ACCOUNT": env("TASKS_SERVICE_ACCOUNT", default=""),
 }
-TASK_QUEUES = [
-    "default",
-    # webhooks: begin
-    "deliveries",
-    "retries",
-    "suspects",
-    # webhooks: end
-]
+TASK_QUEUES = ["default"]
 TASKS = {
     "default": {
         "BACKEND": "apps.appengine.tasks.backend.CloudTasksBackend",
@@ -199,7 +193,9 @@ LOGGING: dict[str, Any] = {}
 # Field encryption: "keyid:base64 of 32 bytes", separated by commas; the first one writes, all read.
 FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[])
 
-# webhooks: begin
+# webhooks: begin (docs/start-your-own.md deletes from here ...)
+INSTALLED_APPS += ["rest_framework", "apps.applications", "apps.deliveries", "apps.api", "apps.dashboard"]
+TASK_QUEUES += ["deliveries", "suspects"]
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -210,7 +206,9 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 WAYBILL_RETRY_SCHEDULE = [
     timedelta(seconds=float(seconds))
-    for seconds in env.list("WAYBILL_RETRY_SCHEDULE", default=["0", "5", "300", "1800", "7200", "18000", "36000", "36000"])
+    for seconds in env.list(
+        "WAYBILL_RETRY_SCHEDULE", default=["0", "5", "300", "1800", "7200", "18000", "36000", "36000"]
+    )
 ]
 WAYBILL_ALLOW_PRIVATE_ENDPOINTS: bool = env.bool("WAYBILL_ALLOW_PRIVATE_ENDPOINTS", default=False)
-# webhooks: end
+# webhooks: end (... to here)

@@ -64,7 +64,9 @@ def is_current() -> bool:
 def build() -> None:
     """Make the virtual environment anew and install the pinned requirements, hashes checked."""
     python = find_python()
-    print(f"Building .venv with {python} (once; again only when requirements-dev.txt changes) ...", flush=True)
+    print(
+        f"Building .venv with {python} (once; again only when requirements-dev.txt changes) ...", flush=True
+    )
     subprocess.run([python, "-m", "venv", "--clear", str(VENV)], check=True)
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     subprocess.run([*pip, "--require-hashes", "-r", str(REQUIREMENTS)], check=True)

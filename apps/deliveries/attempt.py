@@ -1,0 +1,153 @@
+"""Attempts: send a message to an endpoint, record how it went, plan the next attempt."""
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.tasks import task
+
+from apps.applications import health, routing
+from apps.applications.models import Application
+from apps.applications.routing import Destination
+from apps.core import datastore
+from apps.deliveries import in_flight, payloads, signing, transport
+from apps.deliveries.enqueue import enqueue
+from apps.deliveries.models import Attempt, Delivery, Message
+from apps.deliveries.record import Outcome, new_attempt_id, record, set_aside
+from apps.deliveries.transport import Result
+
+SLOW_MS = 2_000
+# Requests in flight from one process to one suspect endpoint.
+SUSPECTS_IN_FLIGHT = 4
+LONGEST_PUT_OFF_S = 60
+
+
+@dataclass(frozen=True)
+class Job:
+    """A message that is to be sent to an endpoint now."""
+
+    message: Message
+    delivery: Delivery
+    destination: Destination
+
+
+@dataclass(frozen=True)
+class Sending:
+    """A request in flight."""
+
+    destination: Destination
+    attempt_id: str
+    trigger: str
+    started_at: datetime
+    result: Future[Result]
+
+    def outcome(self) -> Outcome:
+        """How it ended. Waits until then, transport.DEADLINE_S at most."""
+        return Outcome(
+            attempt_id=self.attempt_id,
+            trigger=self.trigger,
+            endpoint_id=self.destination.id,
+            url=self.destination.url,
+            started_at=self.started_at,
+            result=self.result.result(),
+        )
+
+
+@task(queue_name="suspects")
+def attempt(application_id: str, message_id: str, endpoint_id: str, made: int, put_off: int = 0) -> None:
+    """Make the automatic attempt that follows `made` earlier ones; a stale task sends nothing.
+
+    Only so many requests of a process are in flight to one endpoint: a task over that number puts
+    itself off, `put_off` times so far, and holds no thread meanwhile.
+    """
+    for job in due_jobs(application_id, message_id, [endpoint_id], made):
+        sending = send(job, payloads.read(job.message), SUSPECTS_IN_FLIGHT)
+        if sending:
+            finish(job.message, [sending])
+        else:
+            delay = min(2**put_off, LONGEST_PUT_OFF_S) * random.uniform(0.8, 1.2)
+            later = attempt.using(run_after=datetime.now(UTC) + timedelta(seconds=delay))
+            enqueue(later, application_id, message_id, endpoint_id, made, put_off + 1)
+
+
+@task(queue_name="deliveries")
+def attempt_manually(application_id: str, message_id: str, endpoint_id: str, attempt_id: str) -> None:
+    """Make the attempt that a person asked for under `attempt_id`, once, whatever the delivery's state."""
+    keys = [Message.key_of(application_id, message_id), Attempt.key_of(application_id, attempt_id)]
+    message, known = datastore.lookup(keys)
+    if message is None or known is not None:
+        return
+    destination = routing.of(application_id).destination(endpoint_id)
+    if destination is not None:
+        started_at = datetime.now(UTC)
+        result = _post(message, payloads.read(message), destination, started_at)
+        finish(message, [Sending(destination, attempt_id, Attempt.MANUAL, started_at, result)])
+
+
+def due_jobs(application_id: str, message_id: str, endpoint_ids: Sequence[str], made: int) -> list[Job]:
+    """The deliveries of a message that wait for the attempt after `made`, each with its endpoint as it is now.
+
+    Sets aside those whose endpoint has been disabled or deleted since the message was accepted.
+    """
+    keys = [Delivery.key_of(application_id, message_id, one) for one in endpoint_ids]
+    message, *deliveries = datastore.lookup([Message.key_of(application_id, message_id), *keys])
+    waiting = [one for one in deliveries if one and one.is_pending and one.scheduled_count == made]
+    if not waiting:
+        return []
+    found = _destinations(application_id)
+    for delivery in waiting:
+        destination = found.get(delivery.endpoint_id)
+        if message is None or destination is None:
+            set_aside(delivery, Delivery.CANCELLED)
+        elif destination.disabled:
+            set_aside(delivery, Delivery.HELD)
+    return [
+        Job(message, one, found[one.endpoint_id])
+        for one in waiting
+        if message and one.endpoint_id in found and not found[one.endpoint_id].disabled
+    ]
+
+
+def send(job: Job, body: bytes, most_in_flight: int) -> Sending | None:
+    """Start an automatic attempt. Returns at once, None when too many requests to the endpoint are in flight."""
+    started_at = datetime.now(UTC)
+    destination = job.destination
+    result = in_flight.start(
+        destination.id, most_in_flight, lambda: _post(job.message, body, destination, started_at)
+    )
+    return Sending(destination, new_attempt_id(), Attempt.SCHEDULED, started_at, result) if result else None
+
+
+def finish(message: Message, sendings: Sequence[Sending]) -> None:
+    """Wait for requests in flight, record them in one commit, and queue what is to be tried again."""
+    outcomes = [sending.outcome() for sending in sendings]
+    deliveries = record(message, outcomes)
+    for sending, outcome, delivery in zip(sendings, outcomes, deliveries, strict=True):
+        if not outcome.result.succeeded or outcome.result.duration_ms > SLOW_MS:
+            health.mark_suspect(message.application_id, sending.destination)
+        if outcome.trigger == Attempt.SCHEDULED and delivery.is_pending:
+            queue_attempt(delivery)
+
+
+def queue_attempt(delivery: Delivery) -> bool:
+    """Queue the next automatic attempt for when it is planned. Whether it was queued: else the sweep will."""
+    planned = attempt.using(run_after=delivery.next_attempt_at)
+    return enqueue(
+        planned, delivery.application_id, delivery.message_id, delivery.endpoint_id, delivery.scheduled_count
+    )
+
+
+def _post(message: Message, body: bytes, destination: Destination, at: datetime) -> Future[Result]:
+    """Sign the bytes and send the very same bytes."""
+    secret = destination.signing_secret()
+    headers = signing.headers(secret, message.message_id, int(at.timestamp()), body)
+    return transport.post(destination.url, headers, body)
+
+
+def _destinations(application_id: str) -> dict[str, Destination]:
+    try:
+        return {one.id: one for one in routing.of(application_id).destinations}
+    except Application.DoesNotExist:
+        return {}

@@ -1,0 +1,21 @@
+"""Queue a task that the sweep would queue later anyway."""
+
+import logging
+from typing import Any
+
+from django.tasks import Task
+
+log = logging.getLogger(__name__)
+
+
+def enqueue(task: Task, *args: Any) -> bool:
+    """Queue `task`, or leave the delivery to the sweep when that fails. Whether it was queued.
+
+    The delivery's `due` is committed before, so a task that could not be queued is late, not lost.
+    """
+    try:
+        task.enqueue(*args)
+    except Exception:  # whatever the fault, the ledger already says what is to be done
+        log.exception("A task could not be queued; the sweep will", extra={"task": task.module_path})
+        return False
+    return True

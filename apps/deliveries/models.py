@@ -1,0 +1,109 @@
+"""The ledger: messages, deliveries and attempts in Datastore.
+
+Keys are flat names that begin with the application (`app~msg`), so that writes of different
+applications spread, lists of one application are a key range, and no tenant's key equals another's.
+Ids sort by time, so newest first is descending key order (index.yaml). See docs/data-model.md.
+"""
+
+from datetime import UTC, datetime
+
+from google.cloud import ndb
+
+
+class Message(ndb.Model):
+    """One accepted event. Its id is the `webhook-id` header. Never changes once written."""
+
+    application_id: str = ndb.TextProperty(required=True)
+    message_id: str = ndb.TextProperty(required=True)
+    event_type: str = ndb.TextProperty(required=True)
+    event_id: str | None = ndb.TextProperty()
+    channels: list[str] = ndb.TextProperty(repeated=True)
+    # The exact bytes that are signed and sent; `payload_file` names them in storage when they are too many.
+    payload: bytes | None = ndb.BlobProperty()
+    payload_file: str | None = ndb.TextProperty()
+    created_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
+    expires_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
+
+    @staticmethod
+    def key_of(application_id: str, message_id: str) -> ndb.Key:
+        return ndb.Key(Message, f"{application_id}~{message_id}")
+
+
+class Delivery(ndb.Model):
+    """One message x one endpoint, and what is to happen to it next."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # the retry schedule is exhausted
+    HELD = "held"  # the endpoint was disabled: no attempts until somebody replays it
+    CANCELLED = "cancelled"  # the endpoint or application was deleted
+
+    application_id: str = ndb.TextProperty(required=True)
+    message_id: str = ndb.TextProperty(required=True)
+    endpoint_id: str = ndb.TextProperty(required=True)
+    status: str = ndb.TextProperty(required=True)
+    # Attempts of both triggers; numbers the next one.
+    attempt_count: int = ndb.IntegerProperty(indexed=False, default=0)
+    # Automatic attempts: the place in the retry schedule, which manual ones do not move.
+    scheduled_count: int = ndb.IntegerProperty(indexed=False, default=0)
+    next_attempt_at: datetime | None = ndb.DateTimeProperty(tzinfo=UTC, indexed=False)
+    # When the sweep takes the delivery for stranded (`due.bucket`); None when nothing is to happen.
+    due: str | None = ndb.StringProperty()
+    sweep_count: int = ndb.IntegerProperty(indexed=False, default=0)
+    expires_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
+
+    @staticmethod
+    def key_of(application_id: str, message_id: str, endpoint_id: str) -> ndb.Key:
+        return ndb.Key(Delivery, f"{application_id}~{message_id}~{endpoint_id}")
+
+    @property
+    def is_pending(self) -> bool:
+        return self.status == self.PENDING
+
+
+class Attempt(ndb.Model):
+    """One HTTP request to an endpoint and how it ended. Never changes once written."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+
+    application_id: str = ndb.TextProperty(required=True)
+    attempt_id: str = ndb.TextProperty(required=True)
+    message_id: str = ndb.StringProperty(required=True)
+    endpoint_id: str = ndb.StringProperty(required=True)
+    number: int = ndb.IntegerProperty(indexed=False, required=True)
+    trigger: str = ndb.TextProperty(required=True)
+    url: str = ndb.TextProperty(required=True)
+    succeeded: bool = ndb.BooleanProperty(indexed=False, required=True)
+    status_code: int = ndb.IntegerProperty(indexed=False, required=True)  # 0: no answer
+    response: str = ndb.TextProperty(default="")
+    error: str = ndb.TextProperty(default="")  # why there was no answer
+    duration_ms: int = ndb.IntegerProperty(indexed=False, required=True)
+    started_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
+    expires_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
+
+    @staticmethod
+    def key_of(application_id: str, attempt_id: str) -> ndb.Key:
+        return ndb.Key(Attempt, f"{application_id}~{attempt_id}")
+
+
+class IdempotencyRecord(ndb.Model):
+    """Which message an idempotency key made. Written in the message's own commit: the key is unique."""
+
+    message_id: str = ndb.TextProperty(required=True)
+    expires_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
+
+    @staticmethod
+    def key_of(application_id: str, digest: str) -> ndb.Key:
+        return ndb.Key(IdempotencyRecord, f"{application_id}~{digest}")
+
+
+class EventIdRecord(ndb.Model):
+    """Which message bears an event id. Written in the message's own commit: the id is unique."""
+
+    message_id: str = ndb.TextProperty(required=True)
+    expires_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
+
+    @staticmethod
+    def key_of(application_id: str, event_id: str) -> ndb.Key:
+        return ndb.Key(EventIdRecord, f"{application_id}~{event_id}")

@@ -1,0 +1,133 @@
+"""One HTTP request to an endpoint, bounded in time, size and reach.
+
+Requests run on one event loop in a thread of its own, because asyncio's timeout is total: it covers
+the name's resolution, the dial, TLS, headers and a body that drips, which no per-read timeout does.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AddrInfoType
+
+from apps.applications import addresses
+
+DEADLINE_S = 30.0  # for everything, from name to last byte
+LARGEST_RESPONSE = 32_768  # bytes; what follows is not read
+# Shorter than servers keep idle connections, so that a request seldom meets one that just closed.
+IDLE_CONNECTION_S = 4.0
+# Names are resolved in threads: enough that a few dead name servers do not hold up the others.
+RESOLVER_THREADS = 64
+USER_AGENT = "Waybill/1 (+https://www.standardwebhooks.com)"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a request ended. `status_code` is 0 and `error` says why when there was no whole answer."""
+
+    status_code: int
+    duration_ms: int
+    body: str = ""
+    retry_after: str | None = None
+    error: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """2xx is success. Anything else is failure, redirects included: they are not followed."""
+        return 200 <= self.status_code < 300
+
+
+def post(url: str, headers: dict[str, str], body: bytes) -> Future[Result]:
+    """Send `body` to `url` in the background. The future always has a Result, never an exception."""
+    return asyncio.run_coroutine_threadsafe(_post(url, headers, body), _loop())
+
+
+async def _post(url: str, headers: dict[str, str], body: bytes) -> Result:
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            status_code, text, retry_after = await _exchange(url, headers, body)
+    except TimeoutError:
+        return Result(0, _ms_since(started), error=f"no complete answer within {DEADLINE_S:g} s")
+    except addresses.Forbidden as error:
+        return Result(0, _ms_since(started), error=str(error))
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return Result(0, _ms_since(started), error=f"{type(error).__name__}: {error}")
+    return Result(status_code, _ms_since(started), text, retry_after)
+
+
+async def _exchange(url: str, headers: dict[str, str], body: bytes) -> tuple[int, str, str | None]:
+    sent = {"User-Agent": USER_AGENT, "Content-Type": "application/json", **headers}
+    async with _session().post(url, data=body, headers=sent, allow_redirects=False) as response:
+        received = bytearray()
+        async for chunk in response.content.iter_any():
+            received += chunk
+            if len(received) > LARGEST_RESPONSE:
+                response.close()  # the rest is not read, so the connection can not be used again
+                break
+        text = received[:LARGEST_RESPONSE].decode(errors="replace")
+        return response.status, text, response.headers.get("Retry-After")
+
+
+def _dial(address: AddrInfoType) -> socket.socket:
+    """Checks the very address that is dialled next, whatever the name resolved to before."""
+    family, kind, protocol, _, sockaddr = address
+    addresses.check_dial(str(sockaddr[0]))
+    return socket.socket(family, kind, protocol)
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The process's loop, made on first use and so after gunicorn's fork."""
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve"))
+    threading.Thread(target=loop.run_forever, name="transport", daemon=True).start()
+    return loop
+
+
+@cache
+def _session() -> aiohttp.ClientSession:
+    """One session, so that connections to an endpoint are used again. Made on the loop."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S, socket_factory=_dial)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
+        skip_auto_headers=["Accept-Encoding"],
+        trust_env=False,  # a proxy would resolve and dial for us, unchecked
+    )
+
+
+def _forget() -> None:
+    _loop.cache_clear()
+    _session.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+def close() -> None:
+    """Close connections and stop the loop. Tests call it; a process that ends need not."""
+    if not _loop.cache_info().currsize:
+        return
+
+    async def stop() -> None:
+        if _session.cache_info().currsize:
+            await _session().close()
+
+    loop: Any = _loop()
+    asyncio.run_coroutine_threadsafe(stop(), loop).result(5)
+    loop.call_soon_threadsafe(loop.stop)
+    _forget()

@@ -1,0 +1,37 @@
+"""A developer's machine: `make run`, or plain `manage.py runserver` with a .env file.
+
+`make run` writes the addresses of what it started to $LOCAL_HOME/run.env, so that `manage.py shell`
+and `runserver` beside it talk to the same Datastore and queues.
+"""
+
+import os
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+LOCAL_HOME = Path(os.environ.get("LOCAL_HOME") or BASE_DIR / ".local")
+for file in (BASE_DIR / ".env", LOCAL_HOME / "run.env"):
+    if file.exists():
+        environ.Env.read_env(file)
+os.environ.setdefault("GOOGLE_CLOUD_PROJECT", "local")
+os.environ.setdefault("SQLITE_PATH", str(LOCAL_HOME / "db.sqlite3"))
+os.environ.setdefault("MEDIA_ROOT", str(LOCAL_HOME / "media"))
+LOCAL_HOME.mkdir(parents=True, exist_ok=True)
+
+from .base import *  # noqa: E402, F403  the settings below override the base
+from .base import FIELD_ENCRYPTION_KEYS, INSTALLED_APPS, MIDDLEWARE, SECRET_KEY, env
+
+DEBUG = env.bool("DEBUG", default=True)
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", ".localhost", *env.list("ALLOWED_HOSTS", default=[])]
+# Known to everybody, so good for nothing but a laptop: production refuses to start without its own.
+SECRET_KEY = SECRET_KEY or "local-only-key-never-used-in-production-000000000000"
+FIELD_ENCRYPTION_KEYS = FIELD_ENCRYPTION_KEYS or ["local:bG9jYWwtb25seS1rZXktbmV2ZXItaW4tcHJvZHVjdGk="]
+
+# Called once the first `make run` has migrated: makes what a developer signs in with.
+LOCAL_FIRST_START = "apps.accounts.first_start.first_start"
+
+if env.bool("DEBUG_TOOLBAR", default=False):
+    INSTALLED_APPS = [*INSTALLED_APPS, "debug_toolbar"]
+    MIDDLEWARE = ["debug_toolbar.middleware.DebugToolbarMiddleware", *MIDDLEWARE]
+    INTERNAL_IPS = ["127.0.0.1", "::1"]
