@@ -100,15 +100,19 @@ def verify(token: str, *, audience: str, email: str) -> dict[str, Any]:
     """
     try:
         claims = _decode(token, audience)
+        _require_origin(claims, email)
     except (GoogleAuthError, ValueError, TypeError) as error:
         raise TokenError(str(error)) from error
+    return claims
+
+
+def _require_origin(claims: dict[str, Any], email: str) -> None:
     if claims.get("iss") not in ISSUERS:
         raise TokenError(f"issuer {claims.get('iss')!r}")
     if claims.get("email") != email or claims.get("email_verified") is not True:
         raise TokenError(f"account {claims.get('email')!r}, verified {claims.get('email_verified')!r}")
     if claims.get("nbf", 0) > time.time() + CLOCK_SKEW:
         raise TokenError("not yet valid")
-    return claims
 
 
 def _decode(token: str, audience: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def create(queue_path: str, task: tasks_v2.Task) -> None:
         client().create_task(
             tasks_v2.CreateTaskRequest(parent=queue_path, task=task),
             retry=RETRY,
-            timeout=ConstantTimeout(CALL_TIMEOUT),
+            timeout=ConstantTimeout(CALL_TIMEOUT),  # type: ignore[no-untyped-call]  # api_core is half typed
         )
     except exceptions.AlreadyExists:
         return
