@@ -3,6 +3,8 @@
 Fields: https://cloud.google.com/appengine/docs/standard/reference/cron-yaml
 """
 
+import math
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,35 +15,33 @@ import yaml
 from .groc import Schedule
 
 JOB_FIELDS = {"url", "schedule", "description", "timezone", "target", "retry_parameters"}
+MOST_RETRIES = 5
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @dataclass(frozen=True)
 class RetryParameters:
-    """How often and how soon a failed run is repeated. Defaults are those App Engine documents.
+    """How often and how soon a failed run is repeated; without any limit, never.
 
-    Retries end when the limits that are given (`job_retry_limit`, `job_age_limit`) are all exhausted.
+    Defaults and limits are those that `gcloud app deploy cron.yaml` gives to Cloud Scheduler, the meaning
+    is that of its RetryConfig: https://cloud.google.com/scheduler/docs/configuring/retry-jobs
     """
 
-    job_retry_limit: int | None = None
-    job_age_limit: timedelta | None = None
-    min_backoff_seconds: float = 5.0
+    job_retry_limit: int = 0
+    job_age_limit: timedelta = timedelta(0)
+    min_backoff_seconds: float = 0.1
     max_backoff_seconds: float = 3600.0
-    max_doublings: int = 5
+    max_doublings: int = 16
+
+    def allows(self, retry: int, age: timedelta) -> bool:
+        """Whether retry 1, 2, ... may start `age` after the first try: until both limits are reached."""
+        return retry <= self.job_retry_limit or age < self.job_age_limit
 
     def backoff(self, retry: int) -> float:
         """Seconds to wait before retry 1, 2, ...: doubled `max_doublings` times, then grown linearly."""
         doublings = min(retry - 1, self.max_doublings)
-        steps = retry - 1 - doublings
-        seconds = self.min_backoff_seconds * 2.0**doublings * (1 + steps)
-        return min(seconds, self.max_backoff_seconds)
-
-    def allows(self, retry: int, age: timedelta) -> bool:
-        """Whether retry number 1, 2, ... may start when the first run began `age` ago."""
-        if self.job_retry_limit is None and self.job_age_limit is None:
-            return True
-        count_left = self.job_retry_limit is not None and retry <= self.job_retry_limit
-        return count_left or (self.job_age_limit is not None and age < self.job_age_limit)
+        seconds = self.min_backoff_seconds * 2.0**doublings * (retry - doublings)
+        return min(seconds, max(self.min_backoff_seconds, self.max_backoff_seconds))
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,17 @@ def job(entry: Any, where: str) -> Job:
 
 
 def retry_parameters(entry: Any, where: str) -> RetryParameters:
-    """The retry block of a job."""
+    """The retry block of a job, refused where `gcloud app deploy` refuses it."""
     check_fields(entry, set(RetryParameters.__dataclass_fields__), where)
     values = {
         name: number(value, f"{where}.{name}") for name, value in entry.items() if name != "job_age_limit"
     }
     if "job_age_limit" in entry:
         values["job_age_limit"] = age(entry["job_age_limit"], f"{where}.job_age_limit")
+    if values.get("job_retry_limit", 0) > MOST_RETRIES:
+        raise ValueError(f"{where}.job_retry_limit: must be {MOST_RETRIES} or less")
+    if values.get("min_backoff_seconds", 0) > values.get("max_backoff_seconds", math.inf):
+        raise ValueError(f"{where}.min_backoff_seconds: must not be above max_backoff_seconds")
     return RetryParameters(**values)
 
 
@@ -116,7 +120,7 @@ def number(value: Any, where: str) -> Any:
 
 def age(value: Any, where: str) -> timedelta:
     """`30s`, `5m`, `3.5h` or `2d`."""
-    try:
-        return timedelta(**{UNITS[value[-1]]: float(value[:-1])})
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ValueError(f"{where}: must be a number and a unit, like 30s, 5m, 3.5h or 2d") from error
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
+    if not match or not float(match[1]):
+        raise ValueError(f"{where}: must be above zero, a number and a unit, like 30s, 5m, 3.5h or 2d")
+    return timedelta(**{UNITS[match[2]]: float(match[1])})
