@@ -44,7 +44,37 @@ def return_an_object() -> object:
 
 @task
 def return_what_sql_refuses(value: str) -> Any:
-    return {"nan": float("nan"), "nul": "a\0b", "surrogate": "\ud800"}[value]
+    ran.append(value)
+    return {"nan": float("nan"), "nul": "a\0b", "surrogate": "\ud800", "object": object()}[value]
+
+
+@task
+def fail_unprintably() -> None:
+    raise RuntimeError("\0 \ud800")
+
+
+@task
+def fail_once() -> None:
+    ran.append("fail_once")
+    if len(ran) == 1:
+        raise RuntimeError("first time")
+
+
+@task
+def end_the_worker() -> None:
+    """The first attempt ends as gunicorn ends a worker that takes too long."""
+    ran.append("end_the_worker")
+    if len(ran) == 1:
+        raise SystemExit(1)
+
+
+def callback() -> None:
+    """What call_back does; tests replace it."""
+
+
+@task
+def call_back() -> None:
+    callback()
 
 
 def not_a_task() -> None:
