@@ -1,0 +1,206 @@
+"""What all tests share: a real Datastore, a real receiver, an organization with a key."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+from django.tasks import task_backends
+
+from apps.accounts.models import ApiKey, Membership, Organization, User
+from apps.appengine import ndb_context
+from apps.appengine.local import datastore_emulator
+from apps.applications.models import Application, Endpoint
+from apps.applications.routing import Route, of
+from apps.deliveries import transport
+from tests.draining_backend import DrainingBackend
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def datastore_emulator_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Google's emulator, one for each test process, indexes enforced."""
+    port = free_port()
+    host = f"127.0.0.1:{port}"
+    directory = tmp_path_factory.mktemp("datastore")
+    command = datastore_emulator.command(
+        datastore_emulator.find_jar(), port, directory, ROOT / "index.yaml", on_disk=False
+    )
+    with (directory / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        datastore_emulator.wait_until_ready(host)
+        os.environ["DATASTORE_EMULATOR_HOST"] = host
+        yield host
+        ndb_context.client.cache_clear()
+        del os.environ["DATASTORE_EMULATOR_HOST"]
+        process.kill()
+
+
+@pytest.fixture
+def datastore(datastore_emulator_host: str) -> Iterator[str]:
+    """An empty Datastore and an open NDB context. Its address."""
+    urllib.request.urlopen(urllib.request.Request(f"http://{datastore_emulator_host}/reset", method="POST")).close()
+    with ndb_context.use():
+        yield datastore_emulator_host
+
+
+@pytest.fixture(autouse=True)
+def _clean_slate() -> Iterator[None]:
+    """No tasks and no cache from another test."""
+    DrainingBackend.clear()
+    cache.clear()
+    yield
+    DrainingBackend.clear()
+
+
+@pytest.fixture
+def tasks() -> DrainingBackend:
+    """The queue of the test: `tasks.drain()` runs what is due."""
+    backend = task_backends["default"]
+    assert isinstance(backend, DrainingBackend)
+    return backend
+
+
+@pytest.fixture
+def organization(db: None) -> Organization:
+    return Organization.objects.create(name="Acme")
+
+
+@pytest.fixture
+def api_key(organization: Organization) -> str:
+    """The text of a key of `organization`."""
+    return ApiKey.issue(organization, "test")[1]
+
+
+@pytest.fixture
+def stranger_key(db: None) -> str:
+    """The text of a key of another organization."""
+    return ApiKey.issue(Organization.objects.create(name="Stranger"), "test")[1]
+
+
+@pytest.fixture
+def member_of() -> Callable[[Organization, str], User]:
+    """Makes users: member_of(organization, role)."""
+
+    def make(organization: Organization, role: str = "owner") -> User:
+        user = User.objects.create_user(f"{role}-{organization.pk}@example.com", "correct horse battery")
+        Membership.objects.create(user=user, organization=organization, role=role)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def application(organization: Organization) -> Application:
+    return Application.objects.create(organization=organization, name="Customer", uid="customer-1")
+
+
+@pytest.fixture
+def add_endpoint(application: Application) -> Callable[..., Endpoint]:
+    """Makes endpoints of `application`: add_endpoint(url, event_types=...)."""
+
+    def make(url: str, **fields: object) -> Endpoint:
+        return Endpoint.objects.create(application=application, url=url, **fields)
+
+    return make
+
+
+@pytest.fixture
+def route_of(application: Application) -> Callable[[], Route]:
+    """The application's route as it is now."""
+    return lambda: of(application.pk)
+
+
+@dataclass
+class Received:
+    """One request that reached the receiver."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+
+@dataclass
+class Receiver:
+    """A real HTTP server that keeps every request and answers as told.
+
+    `answers[path]` is a list of statuses, or of functions that take the request handler and answer
+    themselves; when it is empty the answer is 200.
+    """
+
+    url: str = ""
+    requests: list[Received] = field(default_factory=list)
+    answers: dict[str, list[int | Callable[[BaseHTTPRequestHandler], None]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def paths(self) -> list[str]:
+        return [request.path for request in self.requests]
+
+    def wait_for(self, count: int, seconds: float = 10) -> None:
+        """Wait until `count` requests have arrived. Raises AssertionError."""
+        deadline = time.monotonic() + seconds
+        while len(self.requests) < count:
+            assert time.monotonic() < deadline, f"{len(self.requests)} of {count} requests arrived"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver on 127.0.0.1."""
+    kept = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            kept.requests.append(Received(self.path, headers, body, time.monotonic()))
+            answer = kept.answers[self.path].pop(0) if kept.answers[self.path] else 200
+            if callable(answer):
+                answer(self)
+            else:
+                self.send_response(answer)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    kept.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield kept
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def private_endpoints(settings: object) -> Iterator[None]:
+    """Endpoints on this machine are allowed, as in the local runtime."""
+    settings.WAYBILL_ALLOW_PRIVATE_ENDPOINTS = True
+    yield
+    transport.close()
