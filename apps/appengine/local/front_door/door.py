@@ -1,18 +1,7 @@
-"""The local stand-in for App Engine's front end: the only part that listens where browsers can reach it.
+"""Where a request from outside goes: a static file, a page of the local runtime, or the app."""
 
-It cleans the headers of every request, serves the static handlers of app.yaml, keeps to the size limit
-and passes the rest on to the web process. Under /_local/ it shows the pages of the local runtime.
-
-    python -m apps.appengine.local.front_door --fd 3 --app unix:/tmp/x/web --page queues=unix:/tmp/x/queues
-"""
-
-import argparse
-import asyncio
-import signal
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from aiohttp import web
 from yarl import URL
@@ -24,7 +13,6 @@ from .proxy import BodyTooLarge, Unavailable, Upstream
 
 PAGES = "/_local/"
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-SHUTDOWN_SECONDS = 2.0
 DOWN = "The web process is down: {reason}. It is being restarted; its log says why."
 TOO_LARGE = "The request is larger than 32 MB, which is App Engine's limit."
 
@@ -89,38 +77,3 @@ def fault(request: web.Request, status: int, code: str, detail: str) -> web.Resp
 def is_local(host: str) -> bool:
     """A page that can stop queues must not answer to a name that a stranger's DNS points here."""
     return URL.build(scheme="http", authority=host).host in LOCAL_HOSTS
-
-
-async def serve(door: FrontDoor, sockets: list[socket.socket]) -> None:
-    """Serve until SIGTERM, then finish what is being answered, for two seconds at most."""
-    runner = web.AppRunner(
-        door.application(), access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_SECONDS
-    )
-    await runner.setup()
-    for listening in sockets:
-        await web.SockSite(runner, listening).start()
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await stop.wait()
-    await runner.cleanup()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "--fd", type=int, action="append", required=True, help="a listening socket (repeatable)"
-    )
-    parser.add_argument("--app", required=True, help="the web process, unix:PATH")
-    parser.add_argument(
-        "--page", action="append", default=[], help="a local page, NAME=unix:PATH (repeatable)"
-    )
-    parser.add_argument("--app-yaml", type=Path, default=Path("app.yaml"))
-    arguments = parser.parse_args()
-    pages = dict(page.split("=unix:", 1) for page in arguments.page)
-    handlers = app_yaml.read(arguments.app_yaml).static_handlers
-    door = FrontDoor(arguments.app.removeprefix("unix:"), pages, handlers)
-    asyncio.run(serve(door, [socket.socket(fileno=fd) for fd in arguments.fd]))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,93 @@
+"""The cron clock's page: every job, when it runs, how its last run went, and a button to run it now."""
+
+from dataclasses import asdict
+from html import escape
+from typing import Any
+
+from aiohttp import hdrs, web
+from yarl import URL
+
+from .clock import Clock, Entry
+
+CLOCK = web.AppKey("clock", Clock)
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Cron</title>
+<meta name="viewport" content="width=device-width">
+<style>
+  body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }}
+  table {{ border-collapse: collapse; width: 100% }}
+  th, td {{ border-bottom: 1px solid #ddd; padding: .4rem .6rem; text-align: left; vertical-align: top }}
+  small {{ color: #666; display: block }}
+</style>
+<h1>Cron</h1>
+<p>The jobs of cron.yaml, as the local clock runs them. Times are UTC. <a href="jobs.json">JSON</a></p>
+<table>
+<tr><th>Job<th>Schedule<th>Next run<th>Last run<th>Outcome<th>
+{rows}
+</table>
+</html>
+"""
+ROW = """<tr><td>{url}<small>{description}</small><td>{schedule}<small>{timezone}</small>
+<td>{next_run}<td>{last_run}<td>{outcome}<td><form method="post" action="run?{query}">
+<button>Run now</button></form>"""
+
+
+def application(clock: Clock) -> web.Application:
+    """The page at /, the same as JSON at /jobs.json, and POST /run?url=... to run a job at once."""
+    application = web.Application()
+    application[CLOCK] = clock
+    application.router.add_get("/", show)
+    application.router.add_get("/jobs.json", show_json)
+    application.router.add_post("/run", run)
+    return application
+
+
+async def show(request: web.Request) -> web.Response:
+    rows = "\n".join(map(row, request.app[CLOCK].entries))
+    return web.Response(text=PAGE.format(rows=rows), content_type="text/html")
+
+
+def row(entry: Entry) -> str:
+    cells = {name: escape(str(value or "")) for name, value in described(entry).items()}
+    return ROW.format(**cells, query=escape(URL.build(query={"url": entry.job.url}).raw_query_string))
+
+
+async def show_json(request: web.Request) -> web.Response:
+    return web.json_response([described(entry) for entry in request.app[CLOCK].entries])
+
+
+def described(entry: Entry) -> dict[str, Any]:
+    job, last = entry.job, entry.last
+    return {
+        "url": job.url,
+        "description": job.description,
+        "schedule": job.schedule.text,
+        "timezone": job.timezone,
+        "next_run": entry.next_run.isoformat(timespec="seconds"),
+        "last_run": last and last.finished,
+        "outcome": "running" if entry.running.locked() else last and last.outcome,
+    }
+
+
+async def run(request: web.Request) -> web.Response:
+    """Runs the job and answers when it ended: a browser with the page, a program with the run."""
+    if not same_origin(request):
+        return web.Response(status=403, text="Only this page may start a job.\n")
+    url = request.query.get("url")
+    entry = next((entry for entry in request.app[CLOCK].entries if entry.job.url == url), None)
+    if entry is None:
+        return web.Response(status=404, text="cron.yaml has no such job.\n")
+    if entry.running.locked():
+        return web.Response(status=409, text="The job is running.\n")
+    last = await request.app[CLOCK].run(entry)
+    if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
+        return web.HTTPSeeOther("./")
+    return web.json_response(asdict(last))
+
+
+def same_origin(request: web.Request) -> bool:
+    """Browsers name the page a POST comes from; programs send no Origin."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    return origin is None or URL(origin).authority == request.host
