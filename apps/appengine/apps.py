@@ -10,3 +10,7 @@ class AppEngineConfig(AppConfig):
     label = "appengine"
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "App Engine"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from apps.appengine import checks  # noqa: F401, PLC0415  importing registers, once settings are there

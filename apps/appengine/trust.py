@@ -29,6 +29,12 @@ class UntrustedError(Exception):
     """The request is not to be trusted; the message names the setting or the header."""
 
 
+def options() -> dict[str, Any]:
+    """The OPTIONS that decide whom to trust; none where nothing is configured."""
+    backend: dict[str, Any] = settings.TASKS.get("default", {})
+    return backend.get("OPTIONS") or {}
+
+
 def only_cloud_tasks(view: View) -> View:
     """Answer 403 before anything is parsed, unless Cloud Tasks sent the request from `queue`."""
     return _guard(view, lambda request, queue, **_: _require(request, "X-AppEngine-QueueName", queue))
@@ -54,12 +60,12 @@ def _guard(view: View, require: Callable[..., None]) -> View:
 
 
 def _require(request: HttpRequest, header: str, value: str) -> None:
-    options = settings.TASKS.get("default", {}).get("OPTIONS", {})
-    match options.get("TARGET"):
+    rule = options()
+    match rule.get("TARGET"):
         case "appengine":
             _require_header(request, header, value)
         case "http":
-            _require_token(request, options)
+            _require_token(request, rule)
         case target:
             raise UntrustedError(
                 f'TASKS["default"]["OPTIONS"]["TARGET"] is {target!r}, not "appengine" or "http"'
@@ -76,14 +82,14 @@ def _require_header(request: HttpRequest, header: str, value: str) -> None:
         raise UntrustedError(f"the header {header} is not {value!r}")
 
 
-def _require_token(request: HttpRequest, options: dict[str, Any]) -> None:
+def _require_token(request: HttpRequest, rule: dict[str, Any]) -> None:
     for name in ("AUDIENCE", "SERVICE_ACCOUNT"):
-        if not options.get(name):
+        if not rule.get(name):
             raise UntrustedError(f'TARGET is "http", but TASKS["default"]["OPTIONS"]["{name}"] is empty')
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise UntrustedError("no bearer token")
     try:
-        oidc.verify(token, audience=options["AUDIENCE"], email=options["SERVICE_ACCOUNT"])
+        oidc.verify(token, audience=rule["AUDIENCE"], email=rule["SERVICE_ACCOUNT"])
     except oidc.TokenError as error:
         raise UntrustedError(f"invalid token: {error}") from error
