@@ -1,4 +1,4 @@
-"""Production settings unless the environment says otherwise: a missing variable must never open a debug site."""
+"""Production settings unless told otherwise: a missing variable must never open a debug site."""
 
 import os
 

@@ -56,7 +56,8 @@ def datastore_emulator_host(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def datastore(datastore_emulator_host: str) -> Iterator[str]:
     """An empty Datastore and an open NDB context. Its address."""
-    urllib.request.urlopen(urllib.request.Request(f"http://{datastore_emulator_host}/reset", method="POST")).close()
+    reset = urllib.request.Request(f"http://{datastore_emulator_host}/reset", method="POST")
+    urllib.request.urlopen(reset).close()
     with ndb_context.use():
         yield datastore_emulator_host
 

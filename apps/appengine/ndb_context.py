@@ -21,7 +21,7 @@ type Response = HttpResponseBase | Awaitable[HttpResponseBase]
 
 
 @cache
-def client() -> ndb.Client:  # type: ignore[no-any-unimported]  # NDB ships no types
+def client() -> ndb.Client:
     """The process's only NDB client: made on first use, so after gunicorn's fork."""
     return ndb.Client(project=settings.PROJECT_ID)
 

@@ -59,7 +59,10 @@ class Route:
 
 
 def find(organization_id: str, id_or_uid: str) -> Route:
-    """The route of an organization's application. Raises Application.DoesNotExist, another tenant's included."""
+    """The route of an organization's application, by id or uid.
+
+    Raises Application.DoesNotExist, for another tenant's application too.
+    """
     if id_or_uid.startswith(Application.ID_PREFIX):
         route = of(id_or_uid)
     else:

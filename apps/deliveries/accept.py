@@ -120,7 +120,7 @@ def _settle(
     message_id = datastore.transact([message.key, *(record.key for record in records)], step)
     if message_id == message.message_id:
         return message
-    (stored,) = datastore.lookup([Message.key_of(message.application_id, message_id)])
+    stored: Message | None = Message.key_of(message.application_id, message_id).get()
     if stored is None:
         raise RuntimeError(f"{message_id} has an idempotency record but no message")
     return stored

@@ -87,7 +87,7 @@ def attempt_manually(application_id: str, message_id: str, endpoint_id: str, att
 
 
 def due_jobs(application_id: str, message_id: str, endpoint_ids: Sequence[str], made: int) -> list[Job]:
-    """The deliveries of a message that wait for the attempt after `made`, each with its endpoint as it is now.
+    """The deliveries that wait for the attempt after `made`, each with its endpoint as it is now.
 
     Sets aside those whose endpoint has been disabled or deleted since the message was accepted.
     """
@@ -111,7 +111,7 @@ def due_jobs(application_id: str, message_id: str, endpoint_ids: Sequence[str], 
 
 
 def send(job: Job, body: bytes, most_in_flight: int) -> Sending | None:
-    """Start an automatic attempt. Returns at once, None when too many requests to the endpoint are in flight."""
+    """Start an automatic attempt and return at once: None when too many to the endpoint are in flight."""
     started_at = datetime.now(UTC)
     destination = job.destination
     result = in_flight.start(
@@ -132,7 +132,7 @@ def finish(message: Message, sendings: Sequence[Sending]) -> None:
 
 
 def queue_attempt(delivery: Delivery) -> bool:
-    """Queue the next automatic attempt for when it is planned. Whether it was queued: else the sweep will."""
+    """Queue the next automatic attempt for when it is planned. Returns whether; if not, the sweep will."""
     planned = attempt.using(run_after=delivery.next_attempt_at)
     return enqueue(
         planned, delivery.application_id, delivery.message_id, delivery.endpoint_id, delivery.scheduled_count

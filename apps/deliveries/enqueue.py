@@ -8,7 +8,7 @@ from django.tasks import Task
 log = logging.getLogger(__name__)
 
 
-def enqueue(task: Task, *args: Any) -> bool:
+def enqueue(task: "Task[..., Any]", *args: Any) -> bool:
     """Queue `task`, or leave the delivery to the sweep when that fails. Whether it was queued.
 
     The delivery's `due` is committed before, so a task that could not be queued is late, not lost.

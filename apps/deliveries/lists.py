@@ -59,6 +59,6 @@ def _page(
         low = max(low, ndb.Key(kind, f"{application_id}~{cursor.last_id}!"))
     elif cursor.last_id:
         high = min(high, key(cursor.last_id))
-    order = kind._key if cursor.backwards else -kind._key  # noqa: SLF001  NDB's name for __key__ in queries
-    query = query.filter(kind._key >= low, kind._key < high).order(order)  # noqa: SLF001  as above
+    order = kind._key if cursor.backwards else -kind._key
+    query = query.filter(kind._key >= low, kind._key < high).order(order)
     return Page.of(query.fetch(cursor.limit + 1), cursor)

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 
 def headers(signing_secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers that a receiver verifies. `timestamp` is in seconds since 1970, `body` what is sent."""
+    """The three headers that a receiver verifies. `timestamp` is in seconds since 1970."""
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),

@@ -12,10 +12,9 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import aiohttp
-from aiohttp.abc import AddrInfoType
+from aiohappyeyeballs import AddrInfoType
 
 from apps.applications import addresses
 
@@ -25,6 +24,7 @@ LARGEST_RESPONSE = 32_768  # bytes; what follows is not read
 IDLE_CONNECTION_S = 4.0
 # Names are resolved in threads: enough that a few dead name servers do not hold up the others.
 RESOLVER_THREADS = 64
+THREAD_NAME = "transport"
 USER_AGENT = "Waybill/1 (+https://www.standardwebhooks.com)"
 
 
@@ -88,8 +88,14 @@ def _loop() -> asyncio.AbstractEventLoop:
     """The process's loop, made on first use and so after gunicorn's fork."""
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve"))
-    threading.Thread(target=loop.run_forever, name="transport", daemon=True).start()
+    threading.Thread(target=_run, args=(loop,), name=THREAD_NAME, daemon=True).start()
     return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
 
 
 @cache
@@ -122,12 +128,11 @@ def close() -> None:
     """Close connections and stop the loop. Tests call it; a process that ends need not."""
     if not _loop.cache_info().currsize:
         return
-
-    async def stop() -> None:
-        if _session.cache_info().currsize:
-            await _session().close()
-
-    loop: Any = _loop()
-    asyncio.run_coroutine_threadsafe(stop(), loop).result(5)
+    loop = _loop()
+    if _session.cache_info().currsize:
+        asyncio.run_coroutine_threadsafe(_session().close(), loop).result(5)
     loop.call_soon_threadsafe(loop.stop)
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME:
+            thread.join(5)
     _forget()

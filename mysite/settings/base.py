@@ -110,10 +110,12 @@ DATABASES = {"default": database()}
 
 # Cache: Memorystore where REDIS_HOST is set. Losing it loses nothing.
 REDIS_HOST: str = env("REDIS_HOST", default="")
+REDIS_PORT: int = env.int("REDIS_PORT", default=6379)
+REDIS_DB: int = env.int("REDIS_DB", default=0)
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": f"redis://{REDIS_HOST}:{env('REDIS_PORT', default='6379')}/{env('REDIS_DB', default='0')}",
+        "LOCATION": f"redis://{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}",
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": 1,  # seconds: a lost cache must not hold a request up
             "SOCKET_TIMEOUT": 1,

@@ -19,7 +19,7 @@ os.environ.setdefault("SQLITE_PATH", str(LOCAL_HOME / "db.sqlite3"))
 os.environ.setdefault("MEDIA_ROOT", str(LOCAL_HOME / "media"))
 LOCAL_HOME.mkdir(parents=True, exist_ok=True)
 
-from .base import *  # noqa: E402, F403  the settings below override the base
+from .base import *  # noqa: F403  the settings below override the base
 from .base import FIELD_ENCRYPTION_KEYS, INSTALLED_APPS, MIDDLEWARE, SECRET_KEY, env
 
 DEBUG = env.bool("DEBUG", default=True)

@@ -10,7 +10,7 @@ from apps.appengine import secrets
 # Before base reads the environment: SECRETS names variables and the pinned versions that fill them.
 secrets.load(os.environ)
 
-from .base import *  # noqa: E402, F403  the settings below override the base
+from .base import *  # noqa: F403  the settings below override the base
 from .base import ALLOWED_HOSTS, PROJECT_ID, SECRET_KEY
 
 env = environ.Env()

@@ -1,10 +1,10 @@
-"""The test suite: settings of a laptop, fast hashing, tasks kept by a small backend until a test runs them."""
+"""The test suite: fast hashing, and tasks kept by a small backend until a test runs them."""
 
 import os
 
 os.environ.setdefault("GOOGLE_CLOUD_PROJECT", "test")
 
-from .base import *  # noqa: E402, F403  the settings below override the base
+from .base import *  # noqa: F403  the settings below override the base
 from .base import TASK_OPTIONS, TASKS
 
 SECRET_KEY = "test-only-key-000000000000000000000000000000000000"  # noqa: S105  no secret

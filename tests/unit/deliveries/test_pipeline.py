@@ -31,7 +31,10 @@ def attempts_of(message: Message) -> list[Attempt]:
 
 
 def test_a_message_is_signed_sent_and_recorded(
-    add_endpoint: Callable[..., Endpoint], route_of: Callable[[], Route], receiver: Receiver, tasks: DrainingBackend
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    receiver: Receiver,
+    tasks: DrainingBackend,
 ) -> None:
     endpoint = add_endpoint(f"{receiver.url}/a")
     message = accept(route_of(), draft())
@@ -40,13 +43,21 @@ def test_a_message_is_signed_sent_and_recorded(
     assert Webhook(endpoint.signing_secret).verify(request.body, request.headers) == {"n": 1}
     assert request.headers["webhook-id"] == message.message_id
     (attempt,) = attempts_of(message)
-    assert (attempt.status_code, attempt.response, attempt.number, attempt.trigger) == (200, "ok", 1, "scheduled")
+    assert (attempt.status_code, attempt.response, attempt.number, attempt.trigger) == (
+        200,
+        "ok",
+        1,
+        "scheduled",
+    )
     delivery = Delivery.key_of(message.application_id, message.message_id, endpoint.pk).get()
     assert (delivery.status, delivery.due, delivery.next_attempt_at) == ("delivered", None, None)
 
 
 def test_a_failing_endpoint_is_tried_again_by_the_schedule_until_it_answers_2xx(
-    add_endpoint: Callable[..., Endpoint], route_of: Callable[[], Route], receiver: Receiver, tasks: DrainingBackend
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    receiver: Receiver,
+    tasks: DrainingBackend,
 ) -> None:
     add_endpoint(f"{receiver.url}/a")
     receiver.answers["/a"] = [500, 503]
@@ -78,7 +89,10 @@ def test_an_exhausted_schedule_fails_the_delivery(
 
 
 def test_the_same_event_id_is_a_conflict(
-    add_endpoint: Callable[..., Endpoint], route_of: Callable[[], Route], receiver: Receiver, tasks: DrainingBackend
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    receiver: Receiver,
+    tasks: DrainingBackend,
 ) -> None:
     add_endpoint(f"{receiver.url}/a")
     accept(route_of(), draft(event_id="e1"))
@@ -89,7 +103,10 @@ def test_the_same_event_id_is_a_conflict(
 
 
 def test_the_same_idempotency_key_returns_the_first_message(
-    add_endpoint: Callable[..., Endpoint], route_of: Callable[[], Route], receiver: Receiver, tasks: DrainingBackend
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    receiver: Receiver,
+    tasks: DrainingBackend,
 ) -> None:
     add_endpoint(f"{receiver.url}/a")
     first = accept(route_of(), draft(idempotency_digest="d"))
@@ -100,7 +117,10 @@ def test_the_same_idempotency_key_returns_the_first_message(
 
 
 def test_a_stale_task_sends_nothing(
-    add_endpoint: Callable[..., Endpoint], route_of: Callable[[], Route], receiver: Receiver, tasks: DrainingBackend
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    receiver: Receiver,
+    tasks: DrainingBackend,
 ) -> None:
     add_endpoint(f"{receiver.url}/a")
     accept(route_of(), draft())
@@ -110,7 +130,10 @@ def test_a_stale_task_sends_nothing(
 
 
 def test_a_payload_too_large_for_an_entity_is_delivered_from_storage(
-    add_endpoint: Callable[..., Endpoint], route_of: Callable[[], Route], receiver: Receiver, tasks: DrainingBackend
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    receiver: Receiver,
+    tasks: DrainingBackend,
 ) -> None:
     add_endpoint(f"{receiver.url}/a")
     body = json.dumps({"pad": "x" * 1_000_000}).encode()
