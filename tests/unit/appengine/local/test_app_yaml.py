@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.appengine import app_yaml
+from apps.appengine.local import app_yaml
 
 
 def read(tmp_path: Path, text: str) -> app_yaml.AppYaml:
