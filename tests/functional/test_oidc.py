@@ -19,13 +19,15 @@ from django.test import Client
 from apps.appengine import oidc
 from tests.unit.appengine import example_tasks
 
+pytestmark = pytest.mark.usefixtures("datastore_emulator_host")  # the middleware opens a context
+
 AUDIENCE = "https://run.example"
 ACCOUNT = "tasks@p.iam.gserviceaccount.com"
 TASK = "tests.unit.appengine.example_tasks.remember"
 
 
 @cache
-def key(name: str) -> rsa.RSAPrivateKey:  # noqa: ARG001  one key for each name
+def key(name: str) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 

@@ -260,7 +260,7 @@ def test_tasks_without_a_key_are_all_created(cloud_tasks: FakeCloudTasks) -> Non
 def test_the_enqueued_signal_is_sent_for_what_was_created_only(cloud_tasks: FakeCloudTasks) -> None:
     seen = []
 
-    def receive(task_result: Any, **kwargs: Any) -> None:  # noqa: ARG001  Django passes more
+    def receive(task_result: Any, **kwargs: Any) -> None:
         seen.append(task_result.id)
 
     task_enqueued.connect(receive)

@@ -2,11 +2,12 @@ import logging
 from typing import Any
 
 import pytest
-from django.tasks import task_backends
 from django.test import Client
 
 from tests.draining_backend import DrainingBackend
 from tests.unit.appengine import example_tasks
+
+pytestmark = pytest.mark.usefixtures("datastore_emulator_host")  # the middleware opens a context
 
 HERE = "tests.unit.appengine.test_cron"
 
@@ -31,7 +32,6 @@ def _cron(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.CRON_JOBS = f"{HERE}.jobs"
     monkeypatch.setenv("LOCAL_RUNTIME", "1")
     example_tasks.ran.clear()
-    DrainingBackend.clear()
 
 
 def get(name: str) -> Any:
@@ -43,11 +43,11 @@ def test_a_function_runs_in_the_request() -> None:
     assert example_tasks.ran == ["function"]
 
 
-def test_a_task_is_enqueued() -> None:
+def test_a_task_is_enqueued(tasks: DrainingBackend) -> None:
     assert get("task").status_code == 200
     assert example_tasks.ran == []
 
-    task_backends["default"].drain()
+    tasks.drain()
     assert example_tasks.ran == [1]
 
 

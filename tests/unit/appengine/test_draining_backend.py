@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 import pytest
-from django.tasks import TaskResultStatus, task_backends
+from django.tasks import TaskResultStatus
 from django.tasks.exceptions import InvalidTask
 from django.utils import timezone
 
@@ -11,56 +11,52 @@ from tests.unit.appengine.example_tasks import attempt_number, fail, give_up, re
 
 
 @pytest.fixture(autouse=True)
-def backend() -> DrainingBackend:
-    DrainingBackend.clear()
+def _nothing_ran() -> None:
     example_tasks.ran.clear()
-    default = task_backends["default"]
-    assert isinstance(default, DrainingBackend)
-    return default
 
 
-def test_tasks_wait_until_drained_and_run_in_order(backend: DrainingBackend) -> None:
+def test_tasks_wait_until_drained_and_run_in_order(tasks: DrainingBackend) -> None:
     for number in range(3):
         remember.enqueue(number)
     assert example_tasks.ran == []
 
-    results = backend.drain()
+    results = tasks.drain()
 
     assert [value for value, _ in example_tasks.ran] == [0, 1, 2]
     assert [result.status for result in results] == [TaskResultStatus.SUCCESSFUL] * 3
-    assert backend.queued == []
-    assert backend.drain() == []
+    assert tasks.queued == []
+    assert tasks.drain() == []
 
 
-def test_a_task_waits_for_its_time_by_the_clock_it_is_given(backend: DrainingBackend) -> None:
+def test_a_task_waits_for_its_time_by_the_clock_it_is_given(tasks: DrainingBackend) -> None:
     now = timezone.now()
     remember.using(run_after=now + timedelta(minutes=10)).enqueue("later")
     remember.using(run_after=timedelta(minutes=5)).enqueue("sooner")
     remember.enqueue("at once")
 
-    backend.drain(now=now)
+    tasks.drain(now=now)
     assert [value for value, _ in example_tasks.ran] == ["at once"]
-    backend.drain(now=now + timedelta(minutes=11))
+    tasks.drain(now=now + timedelta(minutes=11))
     assert [value for value, _ in example_tasks.ran] == ["at once", "sooner", "later"]
 
 
 def test_what_a_drained_task_enqueues_is_drained_too(
-    backend: DrainingBackend, monkeypatch: pytest.MonkeyPatch
+    tasks: DrainingBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(example_tasks, "callback", lambda: remember.enqueue("by a task"))
     example_tasks.call_back.enqueue()
 
-    backend.drain()
+    tasks.drain()
 
     assert [value for value, _ in example_tasks.ran] == ["by a task"]
 
 
-def test_arguments_pass_through_json(backend: DrainingBackend) -> None:
+def test_arguments_pass_through_json(tasks: DrainingBackend) -> None:
     value = {"tuple": (1, 2)}
     remember.enqueue(value)
     value["tuple"] = (3,)
 
-    backend.drain()
+    tasks.drain()
 
     assert example_tasks.ran == [({"tuple": [1, 2]}, False)]
 
@@ -75,27 +71,27 @@ def test_it_refuses_what_the_real_backend_refuses() -> None:
 
 
 def test_a_task_that_raises_stays_queued_and_fails_the_test_with_its_traceback(
-    backend: DrainingBackend,
+    tasks: DrainingBackend,
 ) -> None:
     fail.enqueue()
 
     with pytest.raises(TaskFailedError, match="a secret in a traceback"):
-        backend.drain()
-    assert len(backend.queued) == 1
+        tasks.drain()
+    assert len(tasks.queued) == 1
 
 
-def test_a_task_that_gave_up_is_finished(backend: DrainingBackend) -> None:
+def test_a_task_that_gave_up_is_finished(tasks: DrainingBackend) -> None:
     give_up.enqueue()
 
-    (result,) = backend.drain()
+    (result,) = tasks.drain()
     assert result.status == TaskResultStatus.FAILED
-    assert backend.queued == []
+    assert tasks.queued == []
 
 
-def test_a_key_queues_a_task_once(backend: DrainingBackend) -> None:
+def test_a_key_queues_a_task_once(tasks: DrainingBackend) -> None:
     attempt_number.using(key="k").enqueue()
-    backend.drain()
+    tasks.drain()
     attempt_number.using(key="k").enqueue()
-    backend.drain()
+    tasks.drain()
 
     assert example_tasks.ran == [1]

@@ -18,7 +18,10 @@ from apps.appengine.tasks.recorded import RecordedCloudTasksBackend
 from tests.fake_cloud_tasks import FakeCloudTasks, serve
 from tests.unit.appengine import example_tasks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("datastore_emulator_host"),  # the middleware opens a context
+]
 
 remember = example_tasks.remember.using(backend="recorded")
 

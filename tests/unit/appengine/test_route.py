@@ -11,6 +11,8 @@ from django.test import Client
 
 from tests.unit.appengine import example_tasks
 
+pytestmark = pytest.mark.usefixtures("datastore_emulator_host")  # the middleware opens a context
+
 HERE = "tests.unit.appengine.example_tasks"
 
 
@@ -24,7 +26,7 @@ def _behind_the_front_door(monkeypatch: pytest.MonkeyPatch) -> None:
 def states() -> Iterator[list[str]]:
     seen: list[str] = []
 
-    def receive(task_result: Any, **kwargs: Any) -> None:  # noqa: ARG001  Django passes more
+    def receive(task_result: Any, **kwargs: Any) -> None:
         seen.append(task_result.status)
 
     task_started.connect(receive)
