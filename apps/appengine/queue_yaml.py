@@ -119,7 +119,7 @@ def _rate(value: Any) -> float:
             f"expected a number and a unit such as 20/s, 5/m, 1/h or 10/d, or 0; found {value!r}"
         )
     rate = float(match[1]) / _SECONDS[match[2]]
-    if rate > 500:  # noqa: PLR2004  named by the message
+    if rate > 500:
         raise ValueError(f"at most 500/s; found {value!r}")
     return rate
 

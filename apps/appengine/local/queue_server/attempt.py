@@ -45,7 +45,7 @@ class Outcome:
     @classmethod
     def of(cls, status: int) -> "Outcome":
         """A response: only 2xx is a success."""
-        if 200 <= status <= 299:  # noqa: PLR2004  the range the documentation gives
+        if 200 <= status <= 299:
             return cls(status, code_pb2.OK, "")
         return cls(status, CODES.get(status, code_pb2.UNKNOWN), f"HTTP status code {status}")
 

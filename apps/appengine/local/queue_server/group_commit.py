@@ -21,16 +21,23 @@ class GroupCommit:
         """Open or make the file; raises sqlite3.OperationalError when another process has it open."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
-        # One process owns the file: a second server, which would send every task again, is refused.
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(schema)
+        try:
+            self._prepare(schema)
+        except sqlite3.Error:
+            self._db.close()
+            raise
         self._operations: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = (
             queue.SimpleQueue()
         )
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
+
+    def _prepare(self, schema: str) -> None:
+        # One process owns the file: a second server, which would send every task again, is refused.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.executescript(schema)
 
     async def run[**P, T](
         self, operation: Callable[[sqlite3.Connection, *tuple[Any, ...]], T], *arguments: Any

@@ -103,7 +103,7 @@ class Runner:
         took = round((time.monotonic() - started) * 1000)
         policy = RetryPolicy.of(self.queue.retry_parameters).overridden(message.retry_config)
         settled = await self._settle(task, outcome, policy, retry_from)
-        if outcome.status == 503 or (outcome.status == 429 and message.HasField("http_request")):  # noqa: PLR2004  HTTP statuses
+        if outcome.status == 503 or (outcome.status == 429 and message.HasField("http_request")):
             # An application's 429 throttles only HTTP targets: AppEngineHttpRequest's documentation.
             self.bucket.throttle(time.time())
         print(f"{task.queue} {task.id} {outcome.status or outcome.error} {took} ms{settled}", flush=True)  # noqa: T201  the log

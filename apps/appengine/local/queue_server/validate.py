@@ -23,7 +23,7 @@ _LOCATION_NAME = re.compile(r"projects/[A-Za-z0-9:.-]+/locations/[A-Za-z0-9-]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 
 
-class Refused(Exception):  # noqa: N818  an answer, not a fault
+class Refused(Exception):
     """A call that is answered with a status other than OK."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
