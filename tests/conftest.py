@@ -23,6 +23,7 @@ from apps.applications.models import Application, Endpoint
 from apps.applications.routing import Route, of
 from apps.deliveries import transport
 from tests.draining_backend import DrainingBackend
+from tests.wire import Wire, between
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,11 +54,15 @@ def datastore_emulator_host(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         process.kill()
 
 
+def reset_datastore(host: str) -> None:
+    """Empty the emulator at host:port."""
+    urllib.request.urlopen(urllib.request.Request(f"http://{host}/reset", method="POST")).close()
+
+
 @pytest.fixture
 def datastore(datastore_emulator_host: str) -> Iterator[str]:
     """An empty Datastore and an open NDB context. Its address."""
-    reset = urllib.request.Request(f"http://{datastore_emulator_host}/reset", method="POST")
-    urllib.request.urlopen(reset).close()
+    reset_datastore(datastore_emulator_host)
     with ndb_context.use():
         yield datastore_emulator_host
 
@@ -205,3 +210,15 @@ def private_endpoints(settings: object) -> Iterator[None]:
     settings.WAYBILL_ALLOW_PRIVATE_ENDPOINTS = True
     yield
     transport.close()
+
+
+@pytest.fixture
+def wire(datastore_emulator_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """An empty Datastore behind a counter of calls, and an open NDB context."""
+    reset_datastore(datastore_emulator_host)
+    with between(datastore_emulator_host) as counter:
+        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", counter.address)
+        ndb_context.client.cache_clear()
+        with ndb_context.use():
+            yield counter
+        ndb_context.client.cache_clear()
