@@ -1,0 +1,229 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from apps.applications.models import Endpoint
+from apps.applications.routing import Route
+from apps.core.cursors import Cursor
+from apps.core.snapshots import change
+from apps.deliveries import attempt as attempts
+from apps.deliveries import lists, replay
+from apps.deliveries.accept import Draft, accept
+from apps.deliveries.models import Attempt, Delivery, Message
+from apps.deliveries.sweep import sweep
+from tests.conftest import Receiver
+from tests.draining_backend import DrainingBackend
+from tests.wire import Wire
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("private_endpoints")]
+
+type AddEndpoint = Callable[..., Endpoint]
+type RouteOf = Callable[[], Route]
+
+DRAFT = Draft(event_type="invoice.paid", payload=b"{}")
+
+
+def recorded(message: Message) -> list[Attempt]:
+    """The message's attempts, oldest first."""
+    page = lists.attempts_of_message(message.application_id, message.message_id, Cursor(), lists.Window())
+    return list(page.items)[::-1]
+
+
+def delivery_of(message: Message, endpoint: Endpoint) -> Delivery:
+    delivery: Delivery = Delivery.key_of(message.application_id, message.message_id, endpoint.pk).get()
+    return delivery
+
+
+@pytest.mark.usefixtures("datastore")
+def test_invariant_2_a_task_that_runs_twice_at_once_makes_two_attempts_with_numbers_of_their_own(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    endpoint = add_endpoint(receiver.url)
+    message = accept(route_of(), DRAFT)
+    # Both runs have read the delivery before either has recorded: each sends, and each is recorded.
+    jobs = [
+        attempts.due_jobs(route_of().application_id, message.message_id, [endpoint.pk], 0)[0] for _ in "ab"
+    ]
+    for job in jobs:
+        sending = attempts.send(job, b"{}", 10)
+        assert sending
+        attempts.finish(message, [sending])
+    assert [one.number for one in recorded(message)] == [1, 2]
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    assert delivery_of(message, endpoint).status == Delivery.DELIVERED
+
+
+@pytest.mark.usefixtures("datastore")
+def test_invariant_2_a_late_failure_does_not_undo_a_delivery(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    endpoint = add_endpoint(f"{receiver.url}/a")
+    receiver.answers["/a"] = [200, 500]
+    message = accept(route_of(), DRAFT)
+    jobs = [
+        attempts.due_jobs(route_of().application_id, message.message_id, [endpoint.pk], 0)[0] for _ in "ab"
+    ]
+    for job in jobs:
+        sending = attempts.send(job, b"{}", 10)
+        assert sending
+        attempts.finish(message, [sending])
+    assert [one.status_code for one in recorded(message)] == [200, 500]
+    assert delivery_of(message, endpoint).status == Delivery.DELIVERED
+    tasks.drain(now=datetime.now(UTC) + timedelta(days=1))
+    assert len(receiver.requests) == 2
+
+
+def test_invariant_2_a_commit_whose_answer_is_lost_records_the_attempt_once(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend, wire: Wire
+) -> None:
+    endpoint = add_endpoint(receiver.url)
+    message = accept(route_of(), DRAFT)
+    wire.commit_faults = [("after", grpc.StatusCode.UNAVAILABLE)]
+    tasks.drain()
+    assert [one.number for one in recorded(message)] == [1]
+    assert delivery_of(message, endpoint).attempt_count == 1
+
+
+@pytest.mark.usefixtures("datastore")
+def test_invariant_6_an_endpoint_disabled_before_a_retry_gets_none_and_the_delivery_is_held(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    endpoint = add_endpoint(f"{receiver.url}/a")
+    receiver.answers["/a"] = [500]
+    message = accept(route_of(), DRAFT)
+    tasks.drain()
+    with change(endpoint.application):
+        Endpoint.objects.filter(pk=endpoint.pk).update(disabled=True)
+    tasks.drain(now=datetime.now(UTC) + timedelta(days=1))
+    assert len(receiver.requests) == 1
+    assert (delivery_of(message, endpoint).status, delivery_of(message, endpoint).due) == ("held", None)
+
+
+@pytest.mark.usefixtures("datastore")
+@pytest.mark.parametrize("delete", ["endpoint", "application"])
+def test_invariant_6_an_endpoint_deleted_before_a_retry_gets_none_and_the_delivery_is_cancelled(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend, delete: str
+) -> None:
+    endpoint = add_endpoint(f"{receiver.url}/a")
+    receiver.answers["/a"] = [500]
+    message = accept(route_of(), DRAFT)
+    tasks.drain()
+    with change(endpoint.application):
+        key = endpoint.pk
+        (endpoint if delete == "endpoint" else endpoint.application).delete()
+        endpoint.pk = key
+    tasks.drain(now=datetime.now(UTC) + timedelta(days=1))
+    assert len(receiver.requests) == 1
+    assert (delivery_of(message, endpoint).status, delivery_of(message, endpoint).due) == ("cancelled", None)
+
+
+@pytest.mark.usefixtures("datastore")
+def test_invariant_6_an_endpoint_created_before_a_message_receives_it(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    add_endpoint(f"{receiver.url}/first")
+    route_of()
+    late = add_endpoint(f"{receiver.url}/late")
+    with change(late.application):
+        pass
+    accept(route_of(), DRAFT)
+    tasks.drain()
+    assert sorted(receiver.paths()) == ["/first", "/late"]
+
+
+@pytest.mark.usefixtures("datastore")
+def test_a_resend_is_a_manual_attempt_with_the_next_number_and_the_same_message_id(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    endpoint = add_endpoint(receiver.url)
+    message = accept(route_of(), DRAFT)
+    tasks.drain()
+    attempt_id = replay.resend(route_of(), message, endpoint.pk)
+    tasks.queued.append(tasks.queued[0])  # Cloud Tasks runs it twice
+    tasks.drain()
+    assert [(one.number, one.trigger) for one in recorded(message)] == [(1, "scheduled"), (2, "manual")]
+    assert recorded(message)[1].attempt_id == attempt_id
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+
+
+@pytest.mark.usefixtures("datastore")
+def test_a_manual_attempt_that_fails_leaves_the_planned_retry_alone(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    endpoint = add_endpoint(f"{receiver.url}/a")
+    receiver.answers["/a"] = [500, 500]
+    message = accept(route_of(), DRAFT)
+    tasks.drain()
+    planned = delivery_of(message, endpoint).next_attempt_at
+    replay.resend(route_of(), message, endpoint.pk)
+    tasks.drain(now=datetime.now(UTC) + timedelta(seconds=1))
+    assert len(receiver.requests) == 2
+    assert delivery_of(message, endpoint).next_attempt_at == planned
+    tasks.drain(now=datetime.now(UTC) + timedelta(seconds=10))
+    assert [(one.status_code, one.trigger) for one in recorded(message)] == [
+        (500, "scheduled"),
+        (500, "manual"),
+        (200, "scheduled"),
+    ]
+
+
+@pytest.mark.usefixtures("datastore")
+def test_a_manual_attempt_that_succeeds_ends_the_retries(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    endpoint = add_endpoint(f"{receiver.url}/a")
+    receiver.answers["/a"] = [500]
+    message = accept(route_of(), DRAFT)
+    tasks.drain()
+    replay.resend(route_of(), message, endpoint.pk)
+    tasks.drain(now=datetime.now(UTC) + timedelta(days=1))
+    assert len(receiver.requests) == 2
+    assert delivery_of(message, endpoint).status == Delivery.DELIVERED
+
+
+@pytest.mark.usefixtures("datastore")
+def test_retry_after_of_the_receiver_is_honoured_within_twice_the_planned_delay(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    def busy(handler: Any) -> None:
+        handler.send_response(503)
+        handler.send_header("Retry-After", "3600")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    endpoint = add_endpoint(f"{receiver.url}/a")
+    receiver.answers["/a"] = [busy]
+    message = accept(route_of(), DRAFT)
+    before = datetime.now(UTC)
+    tasks.drain()
+    wait = delivery_of(message, endpoint).next_attempt_at - before
+    assert timedelta(seconds=8) <= wait <= timedelta(seconds=13), "5 s, jittered by a fifth, doubled"
+
+
+@pytest.mark.usefixtures("datastore")
+def test_the_sweep_requeues_what_is_overdue_and_nothing_else(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    add_endpoint(receiver.url)
+    message = accept(route_of(), DRAFT)
+    tasks.clear()  # the task is lost
+    assert sweep(message.created_at + timedelta(seconds=40)) == 0, "the first attempt may still be under way"
+    assert sweep(message.created_at + timedelta(seconds=106)) == 1, "within two minutes, sweeping each minute"
+    tasks.drain()
+    assert len(receiver.requests) == 1
+    assert sweep(message.created_at + timedelta(days=30)) == 0
+
+
+@pytest.mark.usefixtures("datastore")
+def test_the_sweep_waits_longer_each_time_for_a_task_that_stands_in_a_long_queue(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    add_endpoint(receiver.url)
+    message = accept(route_of(), DRAFT)
+    swept = [sweep(message.created_at + timedelta(minutes=minute)) for minute in range(60)]
+    assert 3 <= sum(swept) <= 7
+    tasks.drain(now=datetime.now(UTC) + timedelta(hours=1))
+    assert len(receiver.requests) == 1, "of all these tasks the first one sends"
