@@ -10,7 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
 
 # webhooks: begin
 urlpatterns += [
-    path("api/", include("apps.api.urls")),
+    path("", include("apps.api.urls")),
     path("", include("apps.dashboard.urls")),
 ]
 # webhooks: end

@@ -41,6 +41,7 @@ class Draft:
     payload: bytes
     event_id: str | None = None
     channels: Sequence[str] = ()
+    tags: Sequence[str] = ()
     kept_for: timedelta = timedelta(days=90)
     idempotency_digest: str | None = None
 
@@ -76,6 +77,7 @@ def _message(route: Route, draft: Draft) -> Message:
         event_type=draft.event_type,
         event_id=draft.event_id,
         channels=list(draft.channels),
+        tags=list(draft.tags),
         created_at=now,
         expires_at=now + draft.kept_for,
     )

@@ -14,7 +14,7 @@ from apps.deliveries.transport import Result
 # Endpoints that one task serves together: their attempts are recorded in one commit.
 TOGETHER = 10
 # Requests in flight from one process to one endpoint that is under no suspicion (yet).
-CALM_IN_FLIGHT = 16
+CALM_IN_FLIGHT = 10
 
 
 @task(queue_name="deliveries")

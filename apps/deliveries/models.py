@@ -18,6 +18,7 @@ class Message(ndb.Model):
     event_type: str = ndb.TextProperty(required=True)
     event_id: str | None = ndb.TextProperty()
     channels: list[str] = ndb.TextProperty(repeated=True)
+    tags: list[str] = ndb.TextProperty(repeated=True)
     # The exact bytes that are signed and sent; `payload_file` names them in storage when they are too many.
     payload: bytes | None = ndb.BlobProperty()
     payload_file: str | None = ndb.TextProperty()

@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("GOOGLE_CLOUD_PROJECT", "test")
+# Test processes share one Redis: each has a database of its own, the first one the last.
+os.environ["REDIS_DB"] = os.environ.get("PYTEST_XDIST_WORKER", "gw15").removeprefix("gw")
 
 from .base import *  # noqa: F403  the settings below override the base
 from .base import TASK_OPTIONS, TASKS
