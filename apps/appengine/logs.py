@@ -55,8 +55,7 @@ def configuration() -> dict[str, Any]:
         },
         "root": {"level": os.environ.get("LOG_LEVEL", "INFO").upper(), "handlers": ["console"]},
         "loggers": {
-            "django": {"handlers": [], "propagate": True},
-            "django.server": {"handlers": [], "propagate": True},
+            "django": {"handlers": [], "propagate": True},  # and with it django.server, its child
             "gunicorn.error": {"handlers": [], "propagate": True},
         },
     }

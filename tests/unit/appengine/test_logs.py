@@ -205,6 +205,7 @@ def run(code: str, logging_settings: str = "{'version': 1}", **environ: str) -> 
         capture_output=True,
         text=True,
         check=True,
+        timeout=30,
     )
     return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
