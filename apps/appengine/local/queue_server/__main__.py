@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -31,10 +32,12 @@ def arguments() -> argparse.Namespace:
         "--app", required=True, help="where App Engine tasks go: unix:PATH or http://HOST:PORT"
     )
     parser.add_argument(
-        "--grpc", default="127.0.0.1:0", help="address of the API (%(default)s: any free port)"
+        "--grpc", type=tcp, default="127.0.0.1:0", help="address of the API (%(default)s: any free port)"
     )
     parser.add_argument("--port-file", type=Path, help="write the port of the API here once it answers")
-    parser.add_argument("--page", default="127.0.0.1:0", help="address of the page: HOST:PORT or unix:PATH")
+    parser.add_argument(
+        "--page", type=tcp_or_unix, default="127.0.0.1:0", help="address of the page: HOST:PORT or unix:PATH"
+    )
     parser.add_argument("--grace", type=float, default=10.0, help="seconds for attempts under way at SIGTERM")
     parser.add_argument(
         "--name-retention",
@@ -46,6 +49,18 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def tcp(text: str) -> str:
+    """HOST:PORT."""
+    if not re.fullmatch(r"[^:]+:[0-9]{1,5}", text):
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT, found {text!r}")
+    return text
+
+
+def tcp_or_unix(text: str) -> str:
+    """HOST:PORT or unix:PATH."""
+    return text if re.fullmatch(r"unix:.+", text) else tcp(text)
+
+
 def main() -> None:
     """Read the configuration and serve until SIGTERM or SIGINT. What is wrong is said in one line."""
     args = arguments()
@@ -53,13 +68,14 @@ def main() -> None:
         queues = queue_yaml.read(args.queue_yaml)
         sender = Sender(args.app)
         store = Store(args.data, name_retention=args.name_retention)
-    except sqlite3.OperationalError as error:
-        sys.exit(f"queue server: {args.data}: {error} (is another queue server using it?)")
+    except sqlite3.Error as error:
+        hint = " (another queue server is using it)" if "locked" in str(error) else ""
+        sys.exit(f"queue server: {args.data}: {error}{hint}")
     except (ValueError, OSError) as error:
         sys.exit(f"queue server: {error}")
     try:
         asyncio.run(serve(args, queues, store, sender))
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         sys.exit(f"queue server: {error}")
     finally:
         store.close()
@@ -98,11 +114,14 @@ async def serve(
 
 
 async def start_api(address: str, service: CloudTasks) -> tuple[grpc.aio.Server, int]:
-    """Listen for gRPC; returns the server and its port. Raises RuntimeError when the address is taken."""
+    """Listen for gRPC; returns the server and its port. Raises OSError when the address is taken."""
     # Without SO_REUSEPORT, so that a second server on the same port is an error, not half of the calls.
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers([Handler(service)])
-    port = server.add_insecure_port(address)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address}: it is taken, or not of this machine") from error
     await server.start()
     return server, port
 

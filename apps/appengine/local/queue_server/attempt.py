@@ -16,6 +16,7 @@ HTTP_AGENT = "Google-Cloud-Tasks"
 # Headers a task cannot set: they are the sender's own, or say how this connection is framed.
 RESERVED = {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "user-agent"}
 RESERVED_PREFIXES = ("x-google-", "x-appengine-", "x-cloudtasks-")
+MAX_ERROR = 300  # characters of an error that are kept
 # What aiohttp would add of its own accord.
 UNASKED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 # https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
@@ -92,8 +93,8 @@ class Sender:
                 return Outcome.of(await call)
         except TimeoutError:
             return Outcome(None, code_pb2.DEADLINE_EXCEEDED, "Deadline exceeded")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Outcome(None, code_pb2.UNAVAILABLE, f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001  nothing that a target does may stop its queue
+            return Outcome(None, code_pb2.UNAVAILABLE, one_line(f"{type(error).__name__}: {error}"))
 
     async def _call(
         self, session: aiohttp.ClientSession, request: Any, url: URL, headers: dict[str, str]
@@ -126,6 +127,11 @@ def http_headers(task: Task, request: Any) -> dict[str, str]:
     return _own_headers(request) | {"User-Agent": HTTP_AGENT} | _task_headers("X-CloudTasks-", task)
 
 
+def one_line(text: str) -> str:
+    """Fit for a log line and for the header of the next attempt."""
+    return "".join(character if character.isprintable() else " " for character in text)[:MAX_ERROR]
+
+
 def _own_headers(request: Any) -> dict[str, str]:
     return {
         name: value
@@ -145,7 +151,7 @@ def _task_headers(prefix: str, task: Task) -> dict[str, str]:
     if task.last_status is not None:
         headers["TaskPreviousResponse"] = str(task.last_status)
     elif task.last_error:
-        headers["TaskRetryReason"] = " ".join(task.last_error.split())
+        headers["TaskRetryReason"] = task.last_error
     return {prefix + name: value for name, value in headers.items()}
 
 

@@ -15,7 +15,6 @@ from .runner import Runner
 from .store import Counts, Store, Task
 
 SHOWN = 200  # tasks of a queue
-LAST_ERROR = 200  # characters
 
 CSS = """
 :root { color-scheme: light dark; --line: light-dark(#d8dce2, #3a4048); --quiet: light-dark(#59616d, #a3acb8);
@@ -27,8 +26,9 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .7rem .4rem 0;
          border-bottom: 1px solid var(--line); }
-thead th { color: var(--quiet); font-weight: 600; white-space: nowrap; }
-.number { text-align: right; } .quiet { color: var(--quiet); }
+thead th { color: var(--quiet); font-weight: 600; }
+thead th, td.fixed { white-space: nowrap; }
+.quiet { color: var(--quiet); }
 .stopped { color: var(--warn); font-weight: 600; }
 td.name { overflow-wrap: anywhere; font-family: ui-monospace, monospace; font-size: .85rem; }
 form { display: inline; } button { font: inherit; padding: .1rem .6rem; cursor: pointer; }
@@ -161,11 +161,11 @@ def queue_row(queue: dict[str, Any], links: str) -> str:
     cells = [
         f'<th scope=row><a href="{links}{name}">{name}</a></th>',
         f"<td{'' if running else ' class=stopped'}>{escape(queue['state'].lower())}</td>",
-        f"<td class=number>{queue['tasks']}</td><td class=number>{queue['due']}</td>",
-        f"<td class=number>{queue['in_flight']} of {queue['max_concurrent_requests']}</td>",
-        f"<td class=number>{rate}</td>",
-        f"<td class=number>{queue['tokens']:.1f} of {queue['bucket_size']}</td>",
-        f"<td>{button(f'{links}{name}/{switch.lower()}', switch, name)} ",
+        f"<td>{queue['tasks']}</td><td>{queue['due']}</td>",
+        f"<td>{queue['in_flight']} of {queue['max_concurrent_requests']}</td>",
+        f"<td>{rate}</td>",
+        f"<td>{queue['tokens']:.1f} of {queue['bucket_size']}</td>",
+        f"<td class=fixed>{button(f'{links}{name}/{switch.lower()}', switch, name)} ",
         f"{button(f'{links}{name}/purge', 'Purge', name)}</td>",
     ]
     return "".join(cells)
@@ -184,11 +184,13 @@ def task_table(queue: str, tasks: list[dict[str, Any]]) -> str:
 def task_row(queue: str, task: dict[str, Any]) -> str:
     """A task's cells."""
     name, path = escape(task["name"]), f"{escape(queue)}/tasks/{escape(task['name'])}"
+    scheduled = escape(task["scheduled"].removesuffix("+00:00").replace("T", " "))
     in_flight = " <span class=quiet>in flight</span>" if task["in_flight"] else ""
     return (
-        f"<td class=name>{name}</td><td>{escape(task['scheduled'])}{in_flight}</td>"
-        f"<td class=number>{task['attempts']}</td><td>{escape(task['last'][:LAST_ERROR])}</td>"
-        f"<td>{button(f'{path}/run', 'Run', name)} {button(f'{path}/delete', 'Delete', name)}</td>"
+        f"<td class=name>{name}</td><td class=fixed>{scheduled}{in_flight}</td>"
+        f"<td>{task['attempts']}</td><td>{escape(task['last'])}</td>"
+        f"<td class=fixed>{button(f'{path}/run', 'Run', name)} "
+        f"{button(f'{path}/delete', 'Delete', name)}</td>"
     )
 
 

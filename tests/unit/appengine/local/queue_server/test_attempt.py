@@ -119,9 +119,17 @@ def test_a_retry_says_what_happened_before(tmp_path: Path) -> None:
     _, (head,) = send(tmp_path / "s", [OK], row=task(dispatches=3, status=500, error="HTTP status code 500"))
     assert b"X-AppEngine-TaskRetryCount: 2\r\n" in head
     assert b"X-AppEngine-TaskPreviousResponse: 500\r\n" in head
-    _, (head,) = send(tmp_path / "s2", [OK], row=task(dispatches=2, error="Deadline\nexceeded"))
+    _, (head,) = send(tmp_path / "s2", [OK], row=task(dispatches=2, error="Deadline exceeded"))
     assert b"X-AppEngine-TaskRetryReason: Deadline exceeded\r\n" in head
     assert b"TaskPreviousResponse" not in head
+
+
+def test_an_error_of_many_lines_becomes_one_line_for_the_next_attempts_header(tmp_path: Path) -> None:
+    outcome, _ = send(tmp_path / "s", [b"HTTP/1.1 200 OK\r\nBad\x00Header: 1\r\n\r\n"])
+    assert outcome.status is None
+    assert outcome.error.isprintable()
+    again, _ = send(tmp_path / "s2", [OK], row=task(dispatches=2, error=outcome.error))
+    assert again.succeeded
 
 
 def test_an_application_at_no_known_kind_of_address_is_refused() -> None:
