@@ -62,7 +62,9 @@ def read(path: Path) -> list[Job]:
         document = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path.name} is no YAML: {error}") from error
-    entries = document.get("cron") if isinstance(document, dict) else None
+    entries = document.get("cron", "") if isinstance(document, dict) else ""
+    if entries is None:  # `cron:` and nothing more: no jobs, for Google too
+        return []
     if not isinstance(entries, list):
         raise ValueError(f"{path.name}: a list named `cron` is missing")
     return [job(entry, f"{path.name}: job {number}") for number, entry in enumerate(entries, start=1)]

@@ -59,6 +59,10 @@ def test_a_mistake_is_reported_with_file_job_and_field(tmp_path: Path, text: str
         read(tmp_path, text)
 
 
+def test_a_file_may_list_no_jobs(tmp_path: Path) -> None:
+    assert read(tmp_path, "cron:\n# none yet\n") == []
+
+
 @pytest.mark.parametrize(
     "retry",
     [
