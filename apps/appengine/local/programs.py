@@ -1,0 +1,144 @@
+"""What `make run` starts, and with which arguments and environment."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import app_yaml, datastore_emulator, preflight
+from .processes import Program
+
+QUEUE_GRACE_SECONDS = 10
+# The addresses that `manage.py` commands beside the run need, kept in $LOCAL_HOME/run.env.
+SHARED = ["DATASTORE_EMULATOR_HOST", "CLOUD_TASKS_EMULATOR_HOST", "CLOUD_TASKS_LOCATION", "TASKS_TARGET"]
+
+
+@dataclass
+class Run:
+    """One local run: its folders, its ports and what it must start itself."""
+
+    root: Path  # the project
+    home: Path  # what the run keeps
+    sockets: Path  # a private, short-lived folder
+    port: int
+    listening: list[socket.socket]
+    lock: int
+    outside: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def __post_init__(self) -> None:
+        self.app = app_yaml.read(self.root / "app.yaml")
+        self.starts_datastore = not self.outside.get("DATASTORE_EMULATOR_HOST")
+        self.starts_queue_server = not self.outside.get("CLOUD_TASKS_EMULATOR_HOST")
+        self.environment = self._environment()
+
+    def _environment(self) -> dict[str, str]:
+        """What every program gets. App Engine's own variables would make it think it is there."""
+        return {
+            **self.outside,
+            "DATASTORE_EMULATOR_HOST": self.outside.get("DATASTORE_EMULATOR_HOST") or private_address(),
+            "CLOUD_TASKS_EMULATOR_HOST": self.outside.get("CLOUD_TASKS_EMULATOR_HOST") or private_address(),
+            "CLOUD_TASKS_LOCATION": "local",
+            "DJANGO_SETTINGS_MODULE": "mysite.settings.local",
+            "GOOGLE_CLOUD_PROJECT": "local",
+            "LOCAL_HOME": str(self.home),
+            "LOCAL_RUNTIME": "1",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.outside.get('PATH', os.defpath)}",
+            "PYTHONUNBUFFERED": "1",
+            "TASKS_TARGET": "appengine",
+        }
+
+    def datastore(self) -> Program:
+        """Raises EmulatorMissingError when Java or the emulator is not installed."""
+        port = int(self.environment["DATASTORE_EMULATOR_HOST"].rpartition(":")[2])
+        index_yaml = self.root / "index.yaml"
+        command = datastore_emulator.command(
+            datastore_emulator.find_jar(),
+            port,
+            self.home / "datastore",
+            index_yaml if index_yaml.exists() else None,
+        )
+        log = self.home / "datastore.log"
+        return self._program("datastore", command, log=log, stop_seconds=8)
+
+    def queue_server(self) -> Program:
+        options = {
+            "queue-yaml": self.root / "queue.yaml",
+            "data": self.home / "queues.sqlite3",
+            "grpc": self.environment["CLOUD_TASKS_EMULATOR_HOST"],
+            "page": self.unix("queues"),
+            "app": self.unix("web"),
+            "grace": QUEUE_GRACE_SECONDS,
+        }
+        command = module("apps.appengine.local.queue_server", options)
+        return self._program("queues", command, stop_seconds=QUEUE_GRACE_SECONDS + 1)
+
+    def web(self) -> Program:
+        """The entrypoint of app.yaml, on a socket where production has PORT."""
+        command = [*self.app.entrypoint, "--bind", self.unix("web"), "--graceful-timeout", "4"]
+        return self._program("web", command, stop_seconds=5)
+
+    def front_door(self) -> Program:
+        options = {"app": self.unix("web"), "app-yaml": self.root / "app.yaml"}
+        descriptors = tuple(listening.fileno() for listening in self.listening)
+        sockets = [part for descriptor in descriptors for part in ("--fd", str(descriptor))]
+        pages = [part for name in self.pages() for part in ("--page", f"{name}={self.unix(name)}")]
+        command = [*module("apps.appengine.local.front_door", options), *sockets, *pages]
+        return self._program("door", command, fds=descriptors)
+
+    def cron_clock(self) -> Program:
+        options = {
+            "cron-yaml": self.root / "cron.yaml",
+            "state": self.home / "cron.json",
+            "page": self.unix("cron"),
+            "app": self.unix("web"),
+        }
+        return self._program("cron", module("apps.appengine.local.cron_clock", options))
+
+    def manage(self, *arguments: str) -> Program:
+        return self._program("manage", [sys.executable, str(self.root / "manage.py"), *arguments])
+
+    def pages(self) -> list[str]:
+        """The parts that show a page of their own under /_local/."""
+        return ["queues", "cron"] if self.starts_queue_server else ["cron"]
+
+    def unix(self, name: str) -> str:
+        return f"unix:{self.sockets / name}"
+
+    def shared(self) -> str:
+        """The lines of run.env."""
+        return "".join(f"{name}={self.environment[name]}\n" for name in SHARED)
+
+    def _program(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        fds: tuple[int, ...] = (),
+        log: Path | None = None,
+        stop_seconds: float = 3,
+    ) -> Program:
+        """Every program holds the lock: the folder is free when the last one has ended."""
+        return Program(
+            name=name,
+            command=command,
+            environment=self.environment,
+            fds=(*fds, self.lock),
+            log=log,
+            stop_seconds=stop_seconds,
+        )
+
+
+def module(name: str, options: Mapping[str, object]) -> list[str]:
+    """The command that runs a module of ours with these options."""
+    return [
+        sys.executable,
+        "-m",
+        name,
+        *(part for key, value in options.items() for part in (f"--{key}", str(value))),
+    ]
+
+
+def private_address() -> str:
+    return f"127.0.0.1:{preflight.free_port()}"

@@ -1,0 +1,149 @@
+"""Starts the parts of a local run in order, keeps them running, and stops them in order."""
+
+import asyncio
+import json
+import signal
+from http import HTTPStatus
+
+import aiohttp
+
+from . import datastore_emulator
+from .console import Console
+from .processes import Child, run_once
+from .programs import Run
+
+ASK_AGAIN = 0.1  # seconds between two questions whether something is ready
+PATIENCE = 30.0  # seconds without an answer before that is said, and said again
+READY_REQUEST = aiohttp.ClientTimeout(total=10)
+
+
+class StartFailedError(Exception):
+    """A step of the start failed; the message says which."""
+
+
+class Supervisor:
+    """One local run from start to stop."""
+
+    def __init__(self, run: Run, console: Console) -> None:
+        self._run = run
+        self._console = console
+        self._children: dict[str, Child] = {}
+        self._stop = asyncio.Event()
+        self._run_env = run.home / "run.env"
+
+    async def supervise(self) -> int:
+        """Run until a signal; returns the exit code. A second signal kills what has not ended yet."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+            await stopping
+        except (StartFailedError, datastore_emulator.EmulatorMissingError) as error:
+            self._console.say(str(error))
+            return 1
+        else:
+            return 0
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await self._stop_all()
+
+    def _on_signal(self) -> None:
+        if not self._stop.is_set():
+            self._console.say("stopping (once more kills; the Datastore then loses its last writes)")
+            self._stop.set()
+            return
+        for child in self._children.values():
+            child.kill()
+
+    async def _start(self) -> None:
+        run = self._run
+        if run.starts_datastore:
+            self._children["datastore"] = Child(run.datastore(), self._console)
+        if run.starts_queue_server:
+            self._children["queues"] = Child(run.queue_server(), self._console)
+        self._run_env.write_text(run.shared())
+        await asyncio.gather(*map(self._manage, preparations(run)))
+        await self._wait_for_datastore()
+        self._children["web"] = Child(run.web(), self._console)
+        self._children["door"] = Child(run.front_door(), self._console)
+        titles = json.loads(await self._manage("local_first_start"))
+        await self._wait_for_page("/readyz")
+        self._children["cron"] = Child(run.cron_clock(), self._console)
+        for name in run.pages():
+            await self._wait_for_page(f"/_local/{name}/")
+        self._console.show(ready_line(run, titles))
+
+    async def _manage(self, command: str) -> str:
+        """Run a management command: the last line it printed. Raises StartFailedError."""
+        code, printed = await run_once(self._run.manage(*command.split()), self._console)
+        *lines, last = printed.splitlines() or [""]
+        for line in [*lines, last] if code else lines:
+            self._console.log("manage", line)
+        if code:
+            raise StartFailedError(f"`manage.py {command}` failed; what it says is above.")
+        return last
+
+    async def _wait_for_datastore(self) -> None:
+        """Management commands may use it; only /readyz judges one that was started elsewhere."""
+        address = self._run.environment["DATASTORE_EMULATOR_HOST"]
+        patience = Patience(self._console)
+        while self._run.starts_datastore and not datastore_emulator.is_ready(address):
+            await patience.wait(f"the Datastore emulator at {address} does not answer yet")
+
+    async def _wait_for_page(self, path: str) -> None:
+        url, patience = f"http://127.0.0.1:{self._run.port}{path}", Patience(self._console)
+        async with aiohttp.ClientSession(timeout=READY_REQUEST) as session:
+            while fault := await what_is_not_ready(session, url):
+                await patience.wait(fault)
+
+    async def _stop_all(self) -> None:
+        """Those that bring in work first, the Datastore last: requests under way may still write."""
+        for listening in self._run.listening:
+            listening.close()
+        for names in [("cron", "door"), ("queues",), ("web",), ("datastore",)]:
+            await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
+        self._run_env.unlink(missing_ok=True)
+
+
+def preparations(run: Run) -> list[str]:
+    """The management commands that the web process needs done, in any order."""
+    collect = ["collectstatic --no-input --verbosity 0"] if run.app.static_handlers else []
+    return ["migrate --no-input --verbosity 0", *collect]
+
+
+class Patience:
+    """Waits between two questions, and says now and then what is being waited for."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._since = asyncio.get_running_loop().time()
+
+    async def wait(self, fault: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._since > PATIENCE:
+            self._console.say(f"still waiting: {fault}")
+            self._since = now
+        await asyncio.sleep(ASK_AGAIN)
+
+
+async def what_is_not_ready(session: aiohttp.ClientSession, url: str) -> str:
+    """What the page answers instead of 200, in a sentence; empty when all is well."""
+    try:
+        async with session.get(url, headers={"Host": "localhost"}) as answer:
+            text = " ".join((await answer.text()).split())
+            return "" if answer.status == HTTPStatus.OK else f"{url} answers {answer.status}: {text[:500]}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return f"{url} does not answer ({type(error).__name__})"
+
+
+def ready_line(run: Run, titles: dict[str, str]) -> str:
+    """Where everything is, on one line."""
+    here = f"http://localhost:{run.port}"
+    shown = [f"{title} {text}" for title, text in titles.items()]
+    pages = ", ".join(f"{name} {here}/_local/{name}/" for name in run.pages())
+    return "  ".join([f"ready: {here}", *shown, f"({pages})"])
