@@ -42,6 +42,7 @@ queue:
     task_retry_limit: 4, task_age_limit: 2h, min_backoff_seconds: 3, max_doublings: 2}}
 - {name: purged, rate: 100/s}
 - {name: shown, rate: 100/s}
+- {name: escaped, rate: 100/s}
 - {name: hourly, rate: 1/h, bucket_size: 2}
 """
 
@@ -515,11 +516,11 @@ def test_the_page_shows_tasks_and_acts_only_on_its_own_posts(server: Server) -> 
 
 def test_the_page_escapes_what_a_target_answers(server: Server) -> None:
     server.client.create_task(
-        parent=f"{LOCATION}/queues/shown",
+        parent=f"{LOCATION}/queues/escaped",
         task={"http_request": {"url": "http://<script>alert(1)</script>.invalid/"}},
     )
-    wait_until(lambda: "Error" in server.page("queues/shown"), 5)
-    assert "<script" not in server.page("queues/shown")
+    wait_until(lambda: "Error" in server.page("queues/escaped"), 5)
+    assert "<script" not in server.page("queues/escaped")
 
 
 @pytest.mark.parametrize("disk", ["kept", "lost"])
