@@ -19,7 +19,7 @@ from google.cloud.secretmanager_v1.services.secret_manager_service.transports im
 TRANSIENT = if_exception_type(exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
 
 
-class SecretsUnavailable(Exception):  # noqa: N818  named for the fault, as Django's own exceptions
+class SecretsUnavailable(Exception):
     """Secrets could not be read. The message says which ones, of which project, and why."""
 
 

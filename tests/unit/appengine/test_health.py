@@ -136,7 +136,7 @@ def test_several_hanging_stores_cost_one_deadline(monkeypatch: pytest.MonkeyPatc
     use_sql(monkeypatch, **postgresql(hanging))
     started = time.monotonic()
     _, body = ask()
-    assert 0.5 <= time.monotonic() - started < 0.95
+    assert 0.5 <= time.monotonic() - started < 0.95  # the clients themselves would wait for 1 s
     assert [name for name, check in body["checks"].items() if check["ok"]] == ["cache"]
 
 
@@ -144,10 +144,12 @@ def test_a_hanging_store_holds_one_thread_however_often_it_is_asked(
     monkeypatch: pytest.MonkeyPatch, hanging: str, settings: Any
 ) -> None:
     settings.READINESS_DEADLINE = 0.1
+    monkeypatch.setenv("DATASTORE_EMULATOR_HOST", hanging)
     use_sql(monkeypatch, **postgresql(hanging))
     for _ in range(4):
-        assert ask()[1]["checks"]["sql"]["error"] == "no answer within 0.1 s"
-    assert len(probes()) == 1
+        checks = ask()[1]["checks"]
+        assert checks["sql"]["error"] == checks["datastore"]["error"] == "no answer within 0.1 s"
+    assert len(probes()) <= 2
 
 
 def test_a_store_that_comes_back_is_ready_again(monkeypatch: pytest.MonkeyPatch, google: str) -> None:

@@ -120,7 +120,8 @@ class Order(models.Model):  # noqa: DJ008  nobody reads it
 
 
 @pytest.fixture
-def orders(transactional_db: None) -> Iterator[None]:  # noqa: ARG001  SQLite changes no schema inside a transaction
+def orders(transactional_db: None) -> Iterator[None]:
+    """The table. SQLite changes no schema inside a transaction."""
     with connection.schema_editor() as editor:
         editor.create_model(Order)
     yield
