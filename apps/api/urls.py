@@ -1,3 +1,44 @@
-from django.urls import URLPattern
+"""The API's paths, in OpenAPI's notation. What is in neither table is unknown: 404."""
 
-urlpatterns: list[URLPattern] = []
+import re
+
+from django.urls import URLPattern, re_path
+
+from apps.api.fields import NAME
+from apps.api.not_implemented import PLANNED
+from apps.api.v1.applications import Applications, OneApplication
+from apps.api.v1.attempts import AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
+from apps.api.v1.endpoints import Endpoints, EndpointSecret, OneEndpoint
+from apps.api.v1.event_types import EventTypes, OneEventType
+from apps.api.v1.health import Health
+from apps.api.v1.messages import Messages, OneMessage
+from apps.api.views import View
+
+VIEWS: dict[str, type[View]] = {
+    "api/v1/health": Health,
+    "api/v1/health/ping": Health,
+    "api/v1/app": Applications,
+    "api/v1/app/{app_id}": OneApplication,
+    "api/v1/app/{app_id}/endpoint": Endpoints,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}": OneEndpoint,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret": EndpointSecret,
+    "api/v1/app/{app_id}/msg": Messages,
+    "api/v1/app/{app_id}/msg/{msg_id}": OneMessage,
+    "api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}": OneAttempt,
+    "api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend": Resend,
+    "api/v1/app/{app_id}/attempt/msg/{msg_id}": AttemptsOfMessage,
+    "api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}": AttemptsOfEndpoint,
+    "api/v1/event-type": EventTypes,
+    "api/v1/event-type/{event_type_name}": OneEventType,
+}
+
+
+def route(path: str) -> URLPattern:
+    """A path, with or without a trailing slash. Without a view of its own it answers 501."""
+    pattern = re.sub(r"{(\w+)}", rf"(?P<\1>{NAME.pattern})", path)
+    view = VIEWS.get(path, View).as_view(planned=PLANNED.get(path, "").split())
+    return re_path(rf"^{pattern}/?$", view)
+
+
+# "{" sorts after all letters: a literal segment is tried before one that takes any name.
+urlpatterns = [route(path) for path in sorted(VIEWS | PLANNED)]

@@ -1,0 +1,110 @@
+"""Every error under /api/ is JSON: `{code, detail}`, or a list of what is invalid for 422.
+
+The official SDKs parse the body of every answer and crash on HTML.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import DataError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.tasks.exceptions import TaskException
+from google.api_core.exceptions import GoogleAPIError
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from apps.api.exceptions import Invalid
+from apps.core import snapshots
+from apps.deliveries.accept import DuplicateEventId
+
+log = logging.getLogger(__name__)
+
+# What to answer for errors that other layers raise: none of them knows HTTP.
+TRANSLATED: dict[type[Exception], tuple[int, str, str]] = {
+    PermissionDenied: (403, "permission_denied", "This credential may not do that."),
+    Http404: (404, "not_found", "Entity not found."),
+    ObjectDoesNotExist: (404, "not_found", "Entity not found."),
+    DuplicateEventId: (409, "conflict", "A message with this eventId exists already."),
+    snapshots.Unavailable: (503, "unavailable", "Redis does not answer; nothing was changed. Try again."),
+    TaskException: (503, "unavailable", "The queue does not answer; nothing was queued. Try again."),
+    GoogleAPIError: (503, "unavailable", "The Datastore does not answer. Try again."),
+}
+# Errors that Django or a middleware answered before or after the view, by status.
+OUTSIDE_VIEWS = {
+    400: ("bad_request", "The request can not be understood."),
+    403: ("permission_denied", "This request is not allowed."),
+    404: ("not_found", "There is nothing at this URL."),
+}
+PREFIXES = ("/api/", "/ingest/")
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response:
+    """REST_FRAMEWORK["EXCEPTION_HANDLER"]: the answer to whatever a view raised."""
+    set_rollback()
+    if isinstance(error, Invalid):
+        return Response({"detail": [error.item]}, 422)
+    if isinstance(error, exceptions.ValidationError):
+        return Response({"detail": list(_items(error.get_full_details(), ["body"]))}, 422)
+    if isinstance(error, DataError):
+        item = Invalid(["body"], "A value does not fit its field, or holds a NUL character.").item
+        return Response({"detail": [item]}, 422)
+    if isinstance(error, exceptions.APIException):
+        return _known(error)
+    for kind, (status, code, detail) in TRANSLATED.items():
+        if isinstance(error, kind):
+            if status >= 500:
+                log.error("%s: %s", detail, error, exc_info=error)
+            return _logged(Response({"code": code, "detail": detail}, status))
+    log.error("Unexpected error", exc_info=error)
+    return _logged(Response(unexpected(context["request"]), 500))
+
+
+def unexpected(request: Any) -> dict[str, str]:
+    """The body of a 500: a trace id, by which the log tells the rest, and nothing else."""
+    trace = getattr(request, "trace", None)
+    found_by = f" Trace id: {trace.trace_id}." if trace else ""
+    return {"code": "server_error", "detail": f"An unexpected error.{found_by}"}
+
+
+def json_errors(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: JSON for errors that no API view answered, such as an unknown URL or a bad Host header."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.status_code < 400 or not request.path_info.startswith(PREFIXES):
+            return response
+        if response.headers.get("Content-Type") == "application/json":
+            return response
+        code, detail = OUTSIDE_VIEWS.get(response.status_code, ("error", response.reason_phrase))
+        body = unexpected(request) if response.status_code >= 500 else {"code": code, "detail": detail}
+        return _logged(JsonResponse(body, status=response.status_code))
+
+    return middleware
+
+
+def _known(error: exceptions.APIException) -> Response:
+    headers = {"WWW-Authenticate": error.auth_header} if hasattr(error, "auth_header") else {}
+    code = error.detail.code if isinstance(error.detail, exceptions.ErrorDetail) else error.default_code
+    return Response({"code": code, "detail": str(error.detail)}, error.status_code, headers=headers)
+
+
+def _items(details: Any, loc: list[str]) -> Iterator[dict[str, Any]]:
+    """DRF's nested errors, each with the way to it."""
+    if isinstance(details, list):
+        for detail in details:
+            yield from _items(detail, loc)
+    elif isinstance(details.get("message"), str) and isinstance(details.get("code"), str):
+        kind = "value_error.missing" if details["code"] == "required" else "value_error"
+        yield {"loc": loc, "msg": str(details["message"]), "type": kind}
+    else:
+        for name, inner in details.items():
+            yield from _items(inner, loc if name == "non_field_errors" else [*loc, str(name)])
+
+
+def _logged[R: HttpResponse](response: R) -> R:
+    """Django would log the same once more."""
+    response._has_been_logged = True  # type: ignore[attr-defined]  # the mark django.utils.log looks for
+    return response

@@ -1,0 +1,108 @@
+"""Serializer fields and the base of all inputs: strict where DRF's own would coerce."""
+
+import json
+import re
+from typing import Any
+
+from rest_framework import serializers
+
+NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
+LARGEST_METADATA = 4096  # bytes of JSON
+MAX_RATE = 65_535
+OLD_NAMES = {"eventTypes": "filterTypes", "throttleRate": "rateLimit"}  # SDKs 1.x on the right
+
+
+class Text(serializers.CharField):
+    """A string exactly as sent: not trimmed, and no number taken for one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"trim_whitespace": False, **options})
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Name(Text):
+    """A label made of letters, digits, dots, hyphens and underscores; with `id_prefix`, one that is no id."""
+
+    def __init__(self, *, id_prefix: str | None = None, **options: Any) -> None:
+        self.id_prefix = id_prefix
+        super().__init__(**{"max_length": 256, **options})
+
+    def to_internal_value(self, data: Any) -> str:
+        value = super().to_internal_value(data)
+        if not NAME.fullmatch(value):
+            raise serializers.ValidationError("Only letters, digits, '.', '-' and '_' are allowed.")
+        if self.id_prefix and value.startswith(self.id_prefix):
+            raise serializers.ValidationError(f"Must not begin with {self.id_prefix!r}, as ids do.")
+        return value
+
+
+class Names(serializers.ListField):
+    """Distinct names, in the order sent."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"child": Name(), "min_length": 1, **options})
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        return list(dict.fromkeys(super().to_internal_value(data)))
+
+
+class Object(serializers.JSONField):
+    """Any JSON object, as it is."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("Must be a JSON object.")
+        return data
+
+
+class Metadata(serializers.DictField):
+    """Strings by name, for the customer's own use."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"child": Text(allow_blank=True), **options})
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        value: dict[str, str] = super().to_internal_value(data)
+        if len(json.dumps(value)) > LARGEST_METADATA:
+            raise serializers.ValidationError(f"Takes more than {LARGEST_METADATA} bytes.")
+        return value
+
+
+class Input(serializers.Serializer[Any]):
+    """A request body: camelCase outside, the model's names inside. Other fields are ignored, as Svix does."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("Must be a JSON object.")
+        names = self.fields.keys()
+        sent = {name: data[alias] for name in names for alias in _aliases(name) if alias in data}
+        try:
+            return super().to_internal_value(sent)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError(_camel_case(error.detail)) from error
+
+    @classmethod
+    def read(cls, body: Any) -> dict[str, Any]:
+        """The fields that were sent, null ones left out. Raises ValidationError."""
+        serializer = cls(data=body)
+        serializer.is_valid(raise_exception=True)
+        return {name: value for name, value in serializer.validated_data.items() if value is not None}
+
+
+def _aliases(name: str) -> list[str]:
+    """What a field may be called in a request. Where both are sent the last one counts."""
+    wire = _camel(name)
+    return [OLD_NAMES[wire], wire] if wire in OLD_NAMES else [wire]
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _camel_case(detail: Any) -> Any:
+    return {_camel(name): inner for name, inner in detail.items()}

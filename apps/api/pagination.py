@@ -1,0 +1,37 @@
+"""Lists: `{data, iterator, prevIterator, done}`."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.db import connection
+from django.db.models import F, Model, QuerySet
+from django.db.models.functions import Collate
+from rest_framework.response import Response
+
+from apps.core.cursors import Cursor, Page
+
+# Ids sort by time in the order of their bytes, which is no language's.
+BYTE_ORDER = {"sqlite": "BINARY", "postgresql": "C"}
+
+
+def sql_page[M: Model](rows: QuerySet[M], key: str, cursor: Cursor, *, descending: bool) -> Page[M]:
+    """A page of `rows` by the unique column `key`."""
+    rows = cast("QuerySet[M]", rows.alias(page_key=Collate(F(key), BYTE_ORDER[connection.vendor])))
+    downwards = descending != cursor.backwards
+    if cursor.last_id:
+        rows = rows.filter(**{"page_key__lt" if downwards else "page_key__gt": cursor.last_id})
+    rows = rows.order_by("-page_key" if downwards else "page_key")
+    return Page.of(list(rows[: cursor.limit + 1]), cursor)
+
+
+def answer[T](page: Page[T], out: Callable[[T], dict[str, Any]], key: str = "id") -> Response:
+    """The page as a list answer. The iterators are the `key` of its last and first item."""
+    data = [out(item) for item in page.items]
+    return Response(
+        {
+            "data": data,
+            "iterator": data[-1][key] if data else None,
+            "prevIterator": f"-{data[0][key]}" if data else None,
+            "done": page.done,
+        }
+    )

@@ -1,0 +1,70 @@
+"""Query parameters. What is not understood is refused with 422, what is not implemented with 501."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from django.utils.dateparse import parse_datetime
+from rest_framework.request import Request
+
+from apps.api.exceptions import Invalid, NotImplementedYet
+from apps.api.fields import NAME
+from apps.core.cursors import Cursor
+from apps.deliveries.lists import Window
+
+LIMIT, MAX_LIMIT = 50, 250
+FLAGS = {"true": True, "false": False}
+
+
+def flag(request: Request, name: str, *, default: bool) -> bool:
+    """`true` or `false`. Raises Invalid."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if text not in FLAGS:
+        raise Invalid(["query", name], "Must be true or false.")
+    return FLAGS[text]
+
+
+def cursor(request: Request) -> Cursor:
+    """`limit` and `iterator`. Raises Invalid."""
+    text = request.query_params.get("limit", str(LIMIT))
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_LIMIT):
+        raise Invalid(["query", "limit"], f"Must be a number from 1 to {MAX_LIMIT}.")
+    iterator = request.query_params.get("iterator")
+    if iterator and not NAME.fullmatch(iterator.removeprefix("-")):
+        raise Invalid(["query", "iterator"], "Is no iterator of this list.")
+    return Cursor.parse(iterator, int(text))
+
+
+def window(request: Request) -> Window:
+    """`after` and `before`. Raises Invalid."""
+    return Window(after=_time(request, "after"), before=_time(request, "before"))
+
+
+def descending(request: Request, *, default: bool) -> bool:
+    """`order`: ascending or descending. Raises Invalid."""
+    order = request.query_params.get("order", "descending" if default else "ascending")
+    if order not in {"ascending", "descending"}:
+        raise Invalid(["query", "order"], "Must be ascending or descending.")
+    return order == "descending"
+
+
+def refuse(request: Request, names: Iterable[str]) -> None:
+    """Raise NotImplementedYet where one of `names` is sent: a filter must never be ignored in silence."""
+    for name in names:
+        if request.query_params.get(name, "false") != "false":
+            raise NotImplementedYet(f"The parameter {name!r} is not implemented yet.")
+
+
+def _time(request: Request, name: str) -> datetime | None:
+    """RFC 3339; without a zone it is UTC, as the Python SDK means it."""
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    try:
+        at = parse_datetime(text)
+    except ValueError:
+        at = None
+    if at is None:
+        raise Invalid(["query", name], "Must be a time by RFC 3339, such as 2030-01-31T12:00:00Z.")
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

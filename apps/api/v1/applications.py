@@ -1,0 +1,91 @@
+"""Applications."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api import pagination, parameters
+from apps.api.exceptions import Conflict
+from apps.api.fields import MAX_RATE, Input, Metadata, Name, Text
+from apps.api.idempotency import digest, once
+from apps.api.views import View
+from apps.applications.models import Application
+from apps.core.snapshots import change
+
+
+class ApplicationIn(Input):
+    name = Text(max_length=256)
+    uid = Name(id_prefix=Application.ID_PREFIX, required=False, allow_null=True)
+    throttle_rate = serializers.IntegerField(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
+    metadata = Metadata(required=False, allow_null=True)
+
+
+def application_out(application: Application) -> dict[str, Any]:
+    return {
+        "id": application.pk,
+        "uid": application.uid,
+        "name": application.name,
+        "throttleRate": application.throttle_rate,
+        "rateLimit": application.throttle_rate,
+        "metadata": application.metadata,
+        "createdAt": application.created_at,
+        "updatedAt": application.updated_at,
+    }
+
+
+def find(organization_id: str, id_or_uid: str) -> Application:
+    """Raises Application.DoesNotExist, another organization's included."""
+    column = "pk" if id_or_uid.startswith(Application.ID_PREFIX) else "uid"
+    return Application.objects.get(organization_id=organization_id, **{column: id_or_uid})
+
+
+class Applications(View):
+    def get(self, request: Request) -> Response:
+        parameters.refuse(
+            request,
+            [
+                "exclude_apps_with_no_endpoints",
+                "exclude_apps_with_disabled_endpoints",
+                "exclude_apps_with_svix_play_endpoints",
+            ],
+        )
+        page = pagination.sql_page(
+            Application.objects.filter(organization_id=self.organization_id),
+            "id",
+            parameters.cursor(request),
+            descending=parameters.descending(request, default=False),
+        )
+        return pagination.answer(page, application_out)
+
+    def post(self, request: Request) -> Response:
+        fields = ApplicationIn.read(request.data)
+        get_if_exists = parameters.flag(request, "get_if_exists", default=False)
+        return once(digest(self, "app"), lambda: self._create(fields, get_if_exists=get_if_exists))
+
+    def _create(self, fields: dict[str, Any], *, get_if_exists: bool) -> Response:
+        rows, created = Application.objects.filter(organization_id=self.organization_id), True
+        if get_if_exists and "uid" in fields:
+            application, created = rows.get_or_create(
+                uid=fields["uid"], defaults={**fields, "organization_id": self.organization_id}
+            )
+        else:
+            try:
+                with transaction.atomic():
+                    application = rows.create(organization_id=self.organization_id, **fields)
+            except IntegrityError:
+                raise Conflict("An application with this uid exists already.") from None
+        return Response(application_out(application), 201 if created else 200)
+
+
+class OneApplication(View):
+    def get(self, _: Request, app_id: str) -> Response:
+        return Response(application_out(find(self.organization_id, app_id)))
+
+    def delete(self, _: Request, app_id: str) -> Response:
+        application = find(self.organization_id, app_id)
+        with change(application):
+            application.delete()
+        return Response(status=204)

@@ -1,0 +1,101 @@
+"""Attempts: what was sent to which endpoint, and what it answered."""
+
+from typing import Any
+
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api import pagination, parameters
+from apps.api.idempotency import digest, once
+from apps.api.v1 import messages
+from apps.api.views import View
+from apps.applications import routing
+from apps.applications.models import Endpoint
+from apps.applications.routing import Destination, Route
+from apps.core import datastore
+from apps.core.cursors import Page
+from apps.deliveries import lists, replay
+from apps.deliveries.models import Attempt
+
+FILTERS = ["status", "status_code_class", "channel", "tag", "event_types", "with_msg"]
+TRIGGERS = {Attempt.SCHEDULED: 0, Attempt.MANUAL: 1}
+SUCCESS, FAIL = (0, "success"), (2, "fail")
+
+
+def attempt_out(attempt: Attempt, *, with_content: bool = True) -> dict[str, Any]:
+    status, status_text = SUCCESS if attempt.succeeded else FAIL
+    return {
+        "id": attempt.attempt_id,
+        "msgId": attempt.message_id,
+        "endpointId": attempt.endpoint_id,
+        "url": attempt.url,
+        "response": (attempt.response or attempt.error) if with_content else "",
+        "responseStatusCode": attempt.status_code,
+        "responseDurationMs": attempt.duration_ms,
+        "status": status,
+        "statusText": status_text,
+        "triggerType": TRIGGERS[attempt.trigger],
+        "timestamp": attempt.started_at,
+    }
+
+
+def destination(route: Route, id_or_uid: str) -> Destination:
+    """Raises Endpoint.DoesNotExist."""
+    for one in route.destinations:
+        if id_or_uid in {one.id, one.uid}:
+            return one
+    raise Endpoint.DoesNotExist
+
+
+class AttemptsOfMessage(View):
+    def get(self, request: Request, app_id: str, msg_id: str) -> Response:
+        parameters.refuse(request, [*FILTERS, "endpoint_id"])
+        application_id = routing.find(self.organization_id, app_id).application_id
+        message = messages.find(application_id, msg_id)
+        page = lists.attempts_of_message(
+            application_id, message.message_id, parameters.cursor(request), parameters.window(request)
+        )
+        return _answer(page, request)
+
+
+class AttemptsOfEndpoint(View):
+    def get(self, request: Request, app_id: str, endpoint_id: str) -> Response:
+        parameters.refuse(request, FILTERS)
+        route = routing.find(self.organization_id, app_id)
+        page = lists.attempts_of_endpoint(
+            route.application_id,
+            destination(route, endpoint_id).id,
+            parameters.cursor(request),
+            parameters.window(request),
+        )
+        return _answer(page, request)
+
+
+class OneAttempt(View):
+    def get(self, _: Request, app_id: str, msg_id: str, attempt_id: str) -> Response:
+        application_id = routing.find(self.organization_id, app_id).application_id
+        message = messages.find(application_id, msg_id)
+        (attempt,) = datastore.lookup([Attempt.key_of(application_id, attempt_id)])
+        if attempt is None or attempt.message_id != message.message_id:
+            raise NotFound("Attempt not found.")
+        return Response(attempt_out(attempt))
+
+
+class Resend(View):
+    def post(self, _: Request, app_id: str, msg_id: str, endpoint_id: str) -> Response:
+        route = routing.find(self.organization_id, app_id)
+        message = messages.find(route.application_id, msg_id)
+        to = destination(route, endpoint_id)
+
+        def act() -> Response:
+            replay.resend(route, message, to.id)
+            return Response({}, 202)
+
+        path = ("app", route.application_id, "msg", message.message_id, "endpoint", to.id, "resend")
+        return once(digest(self, *path), act)
+
+
+def _answer(page: Page[Attempt], request: Request) -> Response:
+    with_content = parameters.flag(request, "with_content", default=True)
+    return pagination.answer(page, lambda attempt: attempt_out(attempt, with_content=with_content))

@@ -1,0 +1,140 @@
+"""Endpoints of an application."""
+
+import binascii
+import re
+from base64 import b64decode
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api import pagination, parameters
+from apps.api.exceptions import Conflict
+from apps.api.fields import MAX_RATE, Input, Metadata, Name, Names, Text
+from apps.api.idempotency import digest, once
+from apps.api.not_implemented import refuse_fields
+from apps.api.v1 import applications
+from apps.api.views import View
+from apps.applications import addresses
+from apps.applications.models import Application, Endpoint
+from apps.core.snapshots import change
+
+LONGEST_URL = 65_536
+SIGNING_SECRET = re.compile(r"(?:whsec_)?(?P<base64>[a-zA-Z0-9+/]+={0,2})")
+KEY_BYTES = range(24, 76)  # Svix takes 24 to 75, Standard Webhooks wants 24 to 64
+
+
+class SigningSecret(Text):
+    """`whsec_` + base64; the prefix may be left out."""
+
+    def to_internal_value(self, data: Any) -> str:
+        match = SIGNING_SECRET.fullmatch(super().to_internal_value(data))
+        try:
+            key = b64decode(match["base64"], validate=True) if match else b""
+        except binascii.Error:
+            key = b""
+        if match is None or len(key) not in KEY_BYTES:
+            raise serializers.ValidationError(
+                f"Must be whsec_ and the base64 of {KEY_BYTES[0]} to {KEY_BYTES[-1]} bytes."
+            )
+        return f"whsec_{match['base64']}"
+
+
+class EndpointIn(Input):
+    url = Text(max_length=LONGEST_URL)
+    uid = Name(id_prefix=Endpoint.ID_PREFIX, required=False, allow_null=True)
+    description = Text(required=False, allow_null=True, allow_blank=True)
+    disabled = serializers.BooleanField(required=False, allow_null=True)
+    event_types = Names(required=False, allow_null=True)
+    channels = Names(child=Name(max_length=128), max_length=10, required=False, allow_null=True)
+    throttle_rate = serializers.IntegerField(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
+    metadata = Metadata(required=False, allow_null=True)
+    secret = SigningSecret(required=False, allow_null=True)
+
+    def validate_url(self, url: str) -> str:
+        try:
+            addresses.check_url(url)
+        except addresses.BadUrl as error:
+            raise serializers.ValidationError(str(error)) from error
+        return url
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs["signing_secret"] = attrs.pop("secret", None)
+        return attrs
+
+
+def endpoint_out(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.pk,
+        "uid": endpoint.uid,
+        "url": endpoint.url,
+        "description": endpoint.description,
+        "disabled": endpoint.disabled,
+        "eventTypes": endpoint.event_types,
+        "filterTypes": endpoint.event_types,
+        "channels": endpoint.channels,
+        "throttleRate": endpoint.throttle_rate,
+        "rateLimit": endpoint.throttle_rate,
+        "metadata": endpoint.metadata,
+        "version": 1,  # SDKs 1.x require it
+        "createdAt": endpoint.created_at,
+        "updatedAt": endpoint.updated_at,
+    }
+
+
+def find(application: Application, id_or_uid: str) -> Endpoint:
+    """Raises Endpoint.DoesNotExist."""
+    column = "pk" if id_or_uid.startswith(Endpoint.ID_PREFIX) else "uid"
+    return application.endpoints.get(**{column: id_or_uid})
+
+
+class Endpoints(View):
+    def get(self, request: Request, app_id: str) -> Response:
+        page = pagination.sql_page(
+            applications.find(self.organization_id, app_id).endpoints.all(),
+            "id",
+            parameters.cursor(request),
+            descending=parameters.descending(request, default=True),
+        )
+        return pagination.answer(page, endpoint_out)
+
+    def post(self, request: Request, app_id: str) -> Response:
+        application = applications.find(self.organization_id, app_id)
+        refuse_fields(request.data, ["headers"])
+        fields = EndpointIn.read(request.data)
+        return once(
+            digest(self, "app", application.pk, "endpoint"), lambda: self._create(application, fields)
+        )
+
+    def _create(self, application: Application, fields: dict[str, Any]) -> Response:
+        with change(application):
+            # The change holds the application's row: it is not deleted meanwhile, and the count holds.
+            application.refresh_from_db()
+            if application.endpoints.count() >= Endpoint.MAX_PER_APPLICATION:
+                raise Conflict(f"An application has at most {Endpoint.MAX_PER_APPLICATION} endpoints.")
+            try:
+                with transaction.atomic():
+                    endpoint = application.endpoints.create(**fields)
+            except IntegrityError:
+                raise Conflict("An endpoint with this uid exists already.") from None
+        return Response(endpoint_out(endpoint), 201)
+
+
+class OneEndpoint(View):
+    def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
+        return Response(endpoint_out(find(applications.find(self.organization_id, app_id), endpoint_id)))
+
+    def delete(self, _: Request, app_id: str, endpoint_id: str) -> Response:
+        application = applications.find(self.organization_id, app_id)
+        endpoint = find(application, endpoint_id)
+        with change(application):
+            endpoint.delete()
+        return Response(status=204)
+
+
+class EndpointSecret(View):
+    def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
+        endpoint = find(applications.find(self.organization_id, app_id), endpoint_id)
+        return Response({"key": endpoint.signing_secret})

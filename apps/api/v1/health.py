@@ -1,0 +1,14 @@
+"""Is the API there? Nothing is asked of any store: /readyz does that."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.views import View
+
+
+class Health(View):
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get(self, _: Request) -> Response:
+        return Response(status=204)

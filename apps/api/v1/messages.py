@@ -1,0 +1,108 @@
+"""Messages of an application. Creating one is the hot path: authentication and route are its only SQL."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api import pagination, parameters
+from apps.api.exceptions import TooLarge
+from apps.api.fields import Input, Name, Names, Object
+from apps.api.idempotency import digest
+from apps.api.not_implemented import refuse_fields
+from apps.api.views import View
+from apps.applications import routing
+from apps.core import datastore
+from apps.deliveries import lists, payloads
+from apps.deliveries.accept import Draft, accept
+from apps.deliveries.models import EventIdRecord, Message
+
+ID_PREFIX = "msg_"
+MAX_CHANNELS = 5
+
+
+class MessageIn(Input):
+    event_type = Name()
+    payload = Object()
+    event_id = Name(id_prefix=ID_PREFIX, required=False, allow_null=True)
+    channels = Names(child=Name(max_length=128), max_length=MAX_CHANNELS, required=False, allow_null=True)
+    tags = Names(child=Name(max_length=128), required=False, allow_null=True)
+    payload_retention_period = serializers.IntegerField(
+        min_value=5, max_value=90, required=False, allow_null=True
+    )
+
+
+def draft(body: Any, idempotency_digest: str | None) -> Draft:
+    """The message in a request body. Raises ValidationError, TooLarge, NotImplementedYet."""
+    refuse_fields(body, ["application", "transformationsParams", "deliverAt", "payloadRetentionHours"])
+    fields = MessageIn.read(body)
+    payload = encode(fields.pop("payload"))
+    if len(payload) > payloads.LARGEST:
+        raise TooLarge(f"The payload is over {payloads.LARGEST:,} bytes.")
+    if days := fields.pop("payload_retention_period", None):
+        fields["kept_for"] = timedelta(days=days)
+    return Draft(payload=payload, idempotency_digest=idempotency_digest, **fields)
+
+
+def encode(payload: dict[str, Any]) -> bytes:
+    """The bytes that are signed and delivered: compact JSON in UTF-8."""
+    try:
+        return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8, only an escape
+        return json.dumps(payload, separators=(",", ":")).encode()
+
+
+def message_out(message: Message, *, with_content: bool) -> dict[str, Any]:
+    return {
+        "id": message.message_id,
+        "eventId": message.event_id,
+        "eventType": message.event_type,
+        "payload": json.loads(payloads.read(message)) if with_content else {},
+        "channels": message.channels or None,
+        "tags": message.tags or None,
+        "timestamp": message.created_at,
+    }
+
+
+def find(application_id: str, id_or_event_id: str) -> Message:
+    """Raises NotFound."""
+    message_id = id_or_event_id
+    if not message_id.startswith(ID_PREFIX):
+        (record,) = datastore.lookup([EventIdRecord.key_of(application_id, id_or_event_id)])
+        if record is None:
+            raise NotFound("Message not found.")
+        message_id = record.message_id
+    (message,) = datastore.lookup([Message.key_of(application_id, message_id)])
+    if message is None:
+        raise NotFound("Message not found.")
+    found: Message = message
+    return found
+
+
+class Messages(View):
+    def get(self, request: Request, app_id: str) -> Response:
+        parameters.refuse(request, ["channel", "tag", "event_types"])
+        with_content = parameters.flag(request, "with_content", default=True)
+        page = lists.messages(
+            routing.find(self.organization_id, app_id).application_id,
+            parameters.cursor(request),
+            parameters.window(request),
+        )
+        return pagination.answer(page, lambda message: message_out(message, with_content=with_content))
+
+    def post(self, request: Request, app_id: str) -> Response:
+        with_content = parameters.flag(request, "with_content", default=True)
+        route = routing.find(self.organization_id, app_id)
+        message = accept(route, draft(request.data, digest(self, "app", route.application_id, "msg")))
+        return Response(message_out(message, with_content=with_content), 202)
+
+
+class OneMessage(View):
+    def get(self, request: Request, app_id: str, msg_id: str) -> Response:
+        with_content = parameters.flag(request, "with_content", default=True)
+        route = routing.find(self.organization_id, app_id)
+        return Response(message_out(find(route.application_id, msg_id), with_content=with_content))
