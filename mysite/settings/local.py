@@ -35,3 +35,8 @@ if env.bool("DEBUG_TOOLBAR", default=False):
     INSTALLED_APPS = [*INSTALLED_APPS, "debug_toolbar"]
     MIDDLEWARE = ["debug_toolbar.middleware.DebugToolbarMiddleware", *MIDDLEWARE]
     INTERNAL_IPS = ["127.0.0.1", "::1"]
+
+# webhooks: begin
+# A receiver under development listens on this machine.
+WAYBILL_ALLOW_PRIVATE_ENDPOINTS = env.bool("WAYBILL_ALLOW_PRIVATE_ENDPOINTS", default=True)
+# webhooks: end
