@@ -4,6 +4,7 @@ from typing import Any
 
 from django.tasks import TaskContext, task
 
+from apps.appengine import trace
 from apps.appengine.tasks.exceptions import PermanentTaskError
 
 ran: list[Any] = []
@@ -24,6 +25,12 @@ async def remember_later(value: Any) -> None:
 def attempt_number(context: TaskContext) -> int:
     ran.append(context.attempt)
     return context.attempt
+
+
+@task
+def remember_the_trace() -> None:
+    current = trace.current()
+    ran.append(current and current.trace_id)
 
 
 @task

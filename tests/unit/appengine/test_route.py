@@ -73,6 +73,14 @@ def test_a_task_that_takes_the_context_learns_which_attempt_it_is(header: str) -
     assert example_tasks.ran == [1, 4]
 
 
+def test_a_task_runs_in_the_trace_of_what_enqueued_it() -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+
+    post("remember_the_trace", headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"})
+
+    assert example_tasks.ran == [trace_id]
+
+
 def test_an_exception_answers_500_and_is_logged_once_with_its_traceback(
     caplog: pytest.LogCaptureFixture, states: list[str]
 ) -> None:
