@@ -99,6 +99,7 @@ def database() -> dict[str, Any]:
             "PASSWORD": env("DB_PASSWORD", default=""),
             "CONN_MAX_AGE": 300,
             "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": {"connect_timeout": 5},  # seconds; libpq waits for ever by default
         }
     return {
         "ENGINE": "django.db.backends.sqlite3",
@@ -206,7 +207,7 @@ SECURE_CSP: dict[str, list[str]] = {
 }
 
 LOGGING_CONFIG = "apps.appengine.logs.configure"
-LOGGING: dict[str, Any] = {}
+LOGGING = {"version": 1}  # not empty, or Django would not call it
 
 # Field encryption: "keyid:base64 of 32 bytes", separated by commas; the first one writes, all read.
 FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[])

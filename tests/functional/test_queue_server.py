@@ -20,8 +20,8 @@ from typing import Any
 import grpc
 import pytest
 from google.api_core import exceptions
-from google.cloud.tasks_v2 import CloudTasksClient, Queue, Task  # noqa: TID251  the client under test
-from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport  # noqa: TID251  the client under test
+from google.cloud.tasks_v2 import CloudTasksClient, Queue, Task
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.protobuf import duration_pb2, timestamp_pb2
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import grpc
 from google.api_core import exceptions
 from google.api_core.retry import Retry, if_exception_type
 from google.api_core.timeout import ConstantTimeout
-from google.cloud import tasks_v2  # noqa: TID251  this is where it is known
-from google.cloud.tasks_v2.services.cloud_tasks.transports import (  # noqa: TID251  as above
+from google.cloud import tasks_v2
+from google.cloud.tasks_v2.services.cloud_tasks.transports import (
     CloudTasksGrpcTransport,
 )
 

@@ -8,7 +8,7 @@ import os
 from datetime import datetime
 from typing import Any
 
-from google.cloud import tasks_v2  # noqa: TID251  this is where it is known
+from google.cloud import tasks_v2
 
 from apps.appengine import trace
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.cloud.tasks_v2 import types  # noqa: TID251  this is Cloud Tasks
+from google.cloud.tasks_v2 import types
 from google.protobuf import empty_pb2
 from google.protobuf.message import DecodeError
 

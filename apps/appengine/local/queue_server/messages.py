@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from google.cloud.tasks_v2 import types  # noqa: TID251  this is Cloud Tasks
+from google.cloud.tasks_v2 import types
 
 from apps.appengine.queue_yaml import Queue
 

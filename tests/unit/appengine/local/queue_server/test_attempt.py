@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.cloud.tasks_v2 import Task as Message  # noqa: TID251  its own messages
+from google.cloud.tasks_v2 import Task as Message
 from google.rpc import code_pb2
 
 from apps.appengine.local.queue_server.attempt import Outcome, Sender

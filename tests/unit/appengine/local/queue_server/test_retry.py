@@ -1,5 +1,5 @@
 import pytest
-from google.cloud.tasks_v2 import RetryConfig  # noqa: TID251  its own messages
+from google.cloud.tasks_v2 import RetryConfig
 
 from apps.appengine.local.queue_server.retry import RetryPolicy
 from apps.appengine.queue_yaml import RetryParameters
