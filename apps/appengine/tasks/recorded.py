@@ -7,6 +7,7 @@ created when that commits. A failed create marks the record FAILED and raises Ta
 `atomic` block that commits. A process that dies in between leaves the record READY, never run.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -26,6 +27,8 @@ from apps.appengine.tasks.exceptions import TaskNotCreated
 from apps.appengine.tasks.execution import Outcome, error_of, run
 from apps.appengine.tasks.task import AnyResult, AnyTask
 
+logger = logging.getLogger(__name__)
+
 
 class RecordedCloudTasksBackend(CloudTasksBackend):
     """Results can be read back by any process, until their record is deleted."""
@@ -42,21 +45,25 @@ class RecordedCloudTasksBackend(CloudTasksBackend):
         self.validate_task(task)
         result = new_result(task, args, kwargs)
         body = encode_body(result)
-        record, _ = TaskRecord.objects.get_or_create(id=result.id, defaults=_columns(result))
-        if record.finished_at is None:  # else the same key, enqueued again after it ran
+        record, created = TaskRecord.objects.get_or_create(id=result.id, defaults=_columns(result))
+        if not created:  # the same key again
+            _forget_failed_create(record)
+        if record.finished_at is None:  # else it ran already
             transaction.on_commit(lambda: self._create_or_fail(result, body))
         return _result(record, task)
 
     def perform(self, result: AnyResult) -> Outcome:
         """One attempt, unless the task is finished or another worker's lease is live."""
         record = TaskRecord.objects.filter(id=result.id).first()
-        if record is None:  # Deleted, or rolled back: nobody waits for it.
+        if record is None:
+            logger.warning("Task %s has no record any more: not run", result.id)
             return Outcome.GAVE_UP
         if record.finished_at is not None:
             return Outcome.SUCCEEDED
         until = self._claim(record)
         if until is None:
             # 500, not 2xx: if that worker is dead, this delivery's repeat is what runs the task.
+            logger.warning("Task %s is under way in another worker, or was in one that died", result.id)
             return Outcome.BUSY
         attempt = replace(
             result,
@@ -104,6 +111,15 @@ class RecordedCloudTasksBackend(CloudTasksBackend):
             lease_until=now + self.lease,
         )
         return now + self.lease if claimed else None
+
+
+def _forget_failed_create(record: TaskRecord) -> None:
+    """Make a task that was never created READY again, so that it is created now."""
+    never_created = {"status": TaskResultStatus.FAILED, "started_at": None}
+    if TaskRecord.objects.filter(id=record.id, **never_created).update(
+        status=TaskResultStatus.READY, finished_at=None, errors=[]
+    ):
+        record.refresh_from_db()
 
 
 def _save(record: TaskRecord, until: datetime, outcome: Outcome, finished: AnyResult) -> None:

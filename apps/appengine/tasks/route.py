@@ -67,6 +67,7 @@ def _find_backend(alias: str) -> CloudTasksBackend:
 
 
 def received(task: AnyTask, body: Body, earlier_attempts: int) -> AnyResult:
+    """The result of a task that arrived, before its function runs."""
     return TaskResult(
         task=task,
         id=body.id,

@@ -257,6 +257,19 @@ def test_a_task_enqueued_again_with_its_key_is_one_record_that_runs_once(cloud_t
     assert len(cloud_tasks.tasks) == TaskRecord.objects.count() == len(example_tasks.ran) == 1
 
 
+def test_a_task_whose_create_failed_can_be_enqueued_again_with_its_key(cloud_tasks: FakeCloudTasks) -> None:
+    cloud_tasks.faults = [grpc.StatusCode.PERMISSION_DENIED]
+    with pytest.raises(TaskNotCreated):
+        remember.using(key="report 7").enqueue(1)
+
+    result = remember.using(key="report 7").enqueue(1)
+
+    assert result.status == TaskResultStatus.READY
+    assert result.errors == []
+    assert deliver(result) == 200
+    assert len(cloud_tasks.tasks) == len(example_tasks.ran) == 1
+
+
 @pytest.mark.parametrize("result_id", ["unknown", "", "x" * 500, "a\0b", "../x", "é", None, 7])
 def test_an_unknown_or_malformed_id_has_no_result(result_id: Any) -> None:
     with pytest.raises(TaskResultDoesNotExist):
