@@ -33,6 +33,9 @@ def app(environ, start_response):
     if path == "/hold":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return hold(environ["QUERY_STRING"])
+    if path == "/none":
+        start_response("204 No Content", [])
+        return [b""]
     if path == "/break":
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100")])
         return [b"half"]
@@ -208,6 +211,14 @@ def test_an_answer_is_neither_unpacked_nor_followed(port: int) -> None:
     assert redirect.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
 
 
+def test_an_answer_without_a_body_leaves_the_connection_usable(port: int) -> None:
+    with connection(port) as opened:
+        for method, path, status in [("HEAD", "/echo", 200), ("GET", "/none", 204), ("GET", "/echo", 200)]:
+            opened.request(method, path)
+            response = opened.getresponse()
+            assert (response.status, bool(response.read())) == (status, path == "/echo" and method == "GET")
+
+
 def test_an_answer_is_passed_on_while_it_is_made(port: int, tmp_path: Path) -> None:
     with connection(port) as opened:
         opened.request("GET", f"/hold?{tmp_path / 'go'}")
@@ -307,7 +318,7 @@ def test_local_pages_are_shown_to_local_names_only(port: int) -> None:
 def test_an_app_that_dies_with_a_request_makes_a_502_in_the_callers_language(port: int) -> None:
     response, body = ask(port, "/die")
     assert response.status == 502
-    assert b"web process is down" in body
+    assert b"is down: it ended" in body
 
 
 def test_a_request_waits_for_an_app_that_is_being_restarted(home: Path) -> None:

@@ -19,24 +19,32 @@ class RefusedError(Exception):
 
 
 def lock(home: Path) -> int:
-    """Take the folder for this run; the descriptor holds it, in every process that has it.
+    """Take the folder for this run: a descriptor that keeps it taken in every process that inherits it.
 
-    Waits for what a killed run left behind to save and end. Raises RefusedError when a run is on.
+    Raises RefusedError when another supervisor has it. What a killed one left behind, which may still be
+    saving its data, is waited for.
     """
     home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    if not try_lock(open_lock(home / "supervisor.lock")):
+        raise RefusedError(
+            f"Another run uses {home}. Stop it, or give this one a folder and a port of its own: "
+            "LOCAL_HOME=/path PORT=8081 make run"
+        )
+    descriptor = open_lock(home / "programs.lock")
     deadline = time.monotonic() + STRAGGLER_SECONDS
     while not try_lock(descriptor):
-        owner = int(os.pread(descriptor, 20, 0) or 0)
-        if is_alive(owner) or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             raise RefusedError(
-                f"Another run uses {home} (process {owner}). Stop it, or give this one a folder and a port "
-                "of its own: LOCAL_HOME=/path PORT=8081 make run"
+                f"Programs of an earlier run in {home} have not ended within {STRAGGLER_SECONDS:g} s. "
+                f"Find them with `fuser {home}/programs.lock` and stop them."
             )
         time.sleep(0.1)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
+
+
+def open_lock(path: Path) -> int:
+    """A descriptor, held until this process ends."""
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def try_lock(descriptor: int) -> bool:
@@ -45,16 +53,6 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return process > 0
 
 
 def listen(port: int) -> list[socket.socket]:

@@ -13,7 +13,7 @@ from .proxy import BodyTooLarge, Unavailable, Upstream
 
 PAGES = "/_local/"
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-DOWN = "The web process is down: {reason}. It is being restarted; its log says why."
+DOWN = "The server behind this address is down: {reason}. It is being restarted; its log says why."
 TOO_LARGE = "The request is larger than 32 MB, which is App Engine's limit."
 
 

@@ -16,11 +16,11 @@ CONNECT_SECONDS = 5.0  # how long a server that is being restarted is waited for
 SENT_BY_CLIENT_ONLY = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
-class Unavailable(Exception):  # noqa: N818  names the state of the server, as HTTP does
+class Unavailable(Exception):
     """The server did not answer; the message says how far it got."""
 
 
-class BodyTooLarge(Exception):  # noqa: N818  as above
+class BodyTooLarge(Exception):
     """The request is larger than BODY_LIMIT."""
 
 

@@ -24,4 +24,5 @@ class Command(BaseCommand):
         if not path:
             return json.dumps({})
         first_start: Callable[[Path], dict[str, str]] = import_string(path)
-        return json.dumps(first_start(Path(settings.LOCAL_HOME)))
+        home = getattr(settings, "LOCAL_HOME", ".local")  # only settings for a developer's machine have it
+        return json.dumps(first_start(Path(home)))
