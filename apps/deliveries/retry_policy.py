@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 JITTER = 0.2
+LONGEST_RETRY_AFTER = timedelta(seconds=10**9)  # 32 years: more than anybody means, less than overflows
 
 
 def next_delay(
@@ -27,9 +28,10 @@ def next_delay(
 def parse_retry_after(value: str, now: datetime) -> timedelta | None:
     """A Retry-After header, seconds or an HTTP date (RFC 9110, 10.2.3). None for nonsense."""
     if value.isascii() and value.isdigit():
-        return timedelta(seconds=min(int(value), 10**9))
+        digits = value.lstrip("0")  # int() refuses thousands of them
+        return timedelta(seconds=int(digits or 0)) if len(digits) < 10 else LONGEST_RETRY_AFTER
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(at.replace(tzinfo=at.tzinfo or UTC) - now, timedelta(0))
