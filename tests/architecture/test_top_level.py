@@ -1,0 +1,40 @@
+"""What lies at the top of the repository, and why. A new name needs a reason here."""
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+REASONS = {
+    ".ci": "what CI runs",
+    ".env.example": "settings of a laptop: cp .env.example .env",
+    ".gcloudignore": "gcloud reads it here: what is uploaded",
+    ".gitignore": "git reads it here",
+    ".python-version": "pyenv, uv and buildpacks read it here",
+    "CHANGELOG.md": "changes, for those who upgrade",
+    "LICENSE": "Apache-2.0, where everybody looks for it",
+    "Makefile": "the commands; `make help` lists them",
+    "NOTICE": "what Apache-2.0 asks to be passed on",
+    "README.md": "where to begin",
+    "app.yaml": "gcloud app deploy: the service",
+    "apps": "the platform and what it carries",
+    "bench": "measurements that documents quote",
+    "cron.yaml": "gcloud app deploy: the schedule",
+    "docs": "what the code cannot say",
+    "index.yaml": "gcloud app deploy: Datastore's composite indexes",
+    "main.py": "the entrypoint, main:app",
+    "manage.py": "Django's command line",
+    "mysite": "composition: settings, urls, cron, wsgi",
+    "pyproject.toml": "dependencies and tools, in one place",
+    "queue.yaml": "gcloud app deploy: the queues",
+    "requirements-dev.txt": "pinned, compiled from pyproject.toml; make builds .venv from it",
+    "requirements.txt": "pinned, compiled from pyproject.toml; App Engine installs it",
+    "tests": "all tests",
+}
+
+
+def test_every_name_at_the_top_has_a_reason() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split("\0")
+    assert {path.partition("/")[0] for path in tracked if path} == set(REASONS)
