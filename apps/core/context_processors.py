@@ -5,5 +5,5 @@ from django.http import HttpRequest
 
 
 def site(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001  Django's signature
-    """`site_name`, for titles and the header."""
-    return {"site_name": settings.SITE_NAME}
+    """`brand`, for titles and the header. (Django's sign-in view puts the host into `site_name`.)"""
+    return {"brand": settings.SITE_NAME}

@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.models import Organization
 from apps.applications.models import Application
+from apps.core import ids
 from apps.core.cursors import Cursor, Page
 from apps.dashboard.access import SignedInRequest, membership_or_404, signed_in
 from apps.dashboard.views import first_message
@@ -32,7 +33,8 @@ def home(request: SignedInRequest) -> HttpResponse:
 def applications(request: SignedInRequest, organization_id: str) -> HttpResponse:
     """An organization's applications, newest first."""
     membership = membership_or_404(request, organization_id)
-    cursor = Cursor(PAGE, last_id=request.GET.get("cursor"))
+    last_id = request.GET.get("cursor", "")
+    cursor = Cursor(PAGE, last_id if ids.is_id("app", last_id) else None)
     page = newest(membership.organization, cursor)
     if not page.items and not cursor.last_id:
         return first_message.page(request, membership)
@@ -48,8 +50,7 @@ def applications(request: SignedInRequest, organization_id: str) -> HttpResponse
 def newest(organization: Organization, cursor: Cursor) -> Page[Application]:
     """Those made before the cursor's. By time: a database's collation may not sort ids by their bytes."""
     rows = organization.applications.order_by("-created_at", "-pk")
-    last = organization.applications.filter(pk=cursor.last_id).first()
-    if last:
+    if cursor.last_id and (last := organization.applications.filter(pk=cursor.last_id).first()):
         same_moment = Q(created_at=last.created_at, pk__lt=last.pk)
         rows = rows.filter(Q(created_at__lt=last.created_at) | same_moment)
     return Page.of(list(rows[: cursor.limit + 1]), cursor)
