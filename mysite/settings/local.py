@@ -15,6 +15,9 @@ for file in (BASE_DIR / ".env", LOCAL_HOME / "run.env"):
     if file.exists():
         environ.Env.read_env(file)
 os.environ.setdefault("GOOGLE_CLOUD_PROJECT", "local")
+# Where the emulator listens by default: without one, what needs no Datastore works, and nothing here ever
+# asks for credentials or writes to Google's.
+os.environ.setdefault("DATASTORE_EMULATOR_HOST", "127.0.0.1:8081")
 os.environ.setdefault("SQLITE_PATH", str(LOCAL_HOME / "db.sqlite3"))
 os.environ.setdefault("MEDIA_ROOT", str(LOCAL_HOME / "media"))
 LOCAL_HOME.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,6 @@
 """What lies at the top of the repository, and why. A new name needs a reason here."""
 
-import subprocess
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.architecture import repository
 
 REASONS = {
     ".ci": "what CI runs",
@@ -34,7 +31,4 @@ REASONS = {
 
 
 def test_every_name_at_the_top_has_a_reason() -> None:
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split("\0")
-    assert {path.partition("/")[0] for path in tracked if path} == set(REASONS)
+    assert {path.parts[0] for path in repository.tracked()} == set(REASONS)
