@@ -124,7 +124,7 @@ def months_of(match: re.Match[str]) -> frozenset[int]:
 def check_monthdays(monthdays: frozenset[int], months: frozenset[int]) -> None:
     """Raises ValueError for a day that no month has, or none of the months named."""
     longest = max(calendar.monthrange(LEAP_YEAR, month)[1] for month in months)
-    if min(monthdays) < 1 or max(monthdays) > 31 or min(monthdays) > longest:  # noqa: PLR2004  days in a month
+    if min(monthdays) < 1 or max(monthdays) > 31 or min(monthdays) > longest:
         raise ValueError("there is no such day of the month")
 
 

@@ -86,6 +86,14 @@ class LocalRun:
         finally:
             connection.close()
 
+    @contextmanager
+    def asking(self, path: str) -> Iterator[None]:
+        """Inside, a request for `path` is with the app."""
+        with socket.create_connection(("127.0.0.1", self.port)) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            time.sleep(0.3)
+            yield
+
     def processes(self) -> list[int]:
         """Every process of this run but the supervisor."""
         mark = f"LOCAL_HOME={self.home}".encode()
@@ -216,7 +224,7 @@ def test_it_is_not_ready_before_the_app_says_so(project: Path, tmp_path: Path) -
     (tmp_path / "unready").touch()
     with started(project, tmp_path, free_port()) as run:
         run.wait_for("Booting worker")
-        time.sleep(1)
+        time.sleep(3)
         assert not run.printed("^ready:")
         (tmp_path / "unready").unlink()
         run.wait_for("^ready:")
@@ -251,14 +259,11 @@ def test_a_request_under_way_is_answered_before_it_stops(project: Path, tmp_path
 
 def test_a_second_signal_kills(project: Path, tmp_path: Path) -> None:
     with running(project, tmp_path) as run:
-        client = socket.create_connection(("127.0.0.1", run.port))
-        client.sendall(b"GET /slow?30 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        time.sleep(0.3)
-        run.process.send_signal(signal.SIGINT)
-        run.wait_for("stopping")
-        assert run.end(signal.SIGINT) < 2
+        with run.asking("/slow?30"):
+            run.process.send_signal(signal.SIGINT)
+            run.wait_for("stopping")
+            assert run.end(signal.SIGINT) < 2
         assert run.processes() == []
-        client.close()
 
 
 def test_a_killed_supervisor_leaves_no_process_and_the_next_run_waits_for_the_last(
@@ -267,9 +272,12 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_run_waits_for_the_la
     with running(project, tmp_path) as run:
         left = run.processes()
         assert len(left) >= 4  # gunicorn and its worker, front door, cron clock
-        run.process.kill()
-        with running(project, tmp_path):
+        with run.asking("/slow?3.5"):  # gunicorn finishes what it has
+            run.process.kill()
+        with started(project, tmp_path, free_port()) as following:
+            following.wait_for("Starting gunicorn")
             assert not set(left) & set(run.processes())
+            following.wait_for("^ready:")
 
 
 def test_a_taken_port_is_refused_with_the_variable_that_moves_it(project: Path, tmp_path: Path) -> None:
