@@ -1,4 +1,4 @@
-"""Request bodies: JSON as RFC 8259 has it, bounded in size and depth."""
+"""Request bodies: a JSON object as RFC 8259 has it, bounded in size and depth."""
 
 import json
 import math
@@ -25,7 +25,7 @@ class JsonParser(BaseParser):
         stream: IO[Any],
         media_type: str | None = None,  # noqa: ARG002  DRF's signature
         parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002  DRF's signature
-    ) -> Any:
+    ) -> dict[str, Any]:
         body: bytes = stream.read(LARGEST_BODY + 1)
         if len(body) > LARGEST_BODY:
             raise TooLarge(f"The request body is over {LARGEST_BODY:,} bytes.")
@@ -35,6 +35,8 @@ class JsonParser(BaseParser):
             raise _too_deep() from None
         except ValueError as error:  # malformed JSON, no UTF-8, numbers that nothing can hold
             raise Invalid(["body"], f"Malformed JSON: {error}", "value_error.jsondecode") from None
+        if not isinstance(value, dict):
+            raise Invalid(["body"], "Must be a JSON object.", "type_error")
         if _is_deep(value):
             raise _too_deep()
         return value

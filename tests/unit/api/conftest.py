@@ -1,0 +1,128 @@
+"""The API as its clients meet it: main.app, a key, JSON in and out."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connection, connections
+from webtest import TestApp, TestResponse
+
+import main
+
+
+class Api:
+    """The site, asked with one API key (or none)."""
+
+    def __init__(self, key: str | None) -> None:
+        self.app = TestApp(main.app)
+        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, status: int | None = None, **headers: str
+    ) -> TestResponse:
+        """Send a request; bytes go as they are. Underscores in header names stand for hyphens."""
+        sent = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is None:
+            return self.app.request(path, method=method, headers=sent, status=status)
+        if isinstance(body, bytes):
+            options = {"method": method, "body": body, "headers": sent, "status": status}
+            return self.app.request(path, content_type="application/json", **options)
+        return getattr(self.app, f"{method.lower()}_json")(path, body, headers=sent, status=status)
+
+    def get(self, path: str, status: int | None = None) -> TestResponse:
+        return self("GET", path, status=status)
+
+    def post(self, path: str, body: Any, status: int | None = None, **headers: str) -> TestResponse:
+        return self("POST", path, body, status, **headers)
+
+    def delete(self, path: str, status: int | None = None) -> TestResponse:
+        return self("DELETE", path, status=status)
+
+
+@pytest.fixture(autouse=True)
+def _datastore_is_there(datastore_emulator_host: str) -> None:
+    """Each request opens an NDB context."""
+
+
+@pytest.fixture(autouse=True)
+def _connection_outlives_requests() -> Iterator[None]:
+    """A request would close the connection that holds the test's transaction. Django's client does so too."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def at_once(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., list[Any]]]:
+    """Runs a function in threads that start together: at_once(count, act) returns the results.
+
+    On SQLite the threads see a copy of the test's database in a file, where they wait for each other
+    as in production. In memory they would fail instead. Only threads see what they wrote.
+    """
+    in_memory = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM INTO %s", [str(tmp_path / "db.sqlite3")])
+        connection.settings_dict["NAME"] = str(tmp_path / "db.sqlite3")
+        _at_once(1, connection_is_made)  # the first one switches the file to WAL, alone
+    yield _at_once
+    connection.settings_dict["NAME"] = in_memory
+
+
+def connection_is_made() -> None:
+    connection.ensure_connection()
+
+
+def _at_once[T](count: int, act: Callable[[], T]) -> list[T]:
+    barrier = Barrier(count)
+
+    def run() -> T:
+        barrier.wait(10)
+        try:
+            return act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as threads:
+        return [future.result(60) for future in [threads.submit(run) for _ in range(count)]]
+
+
+@pytest.fixture
+def api(api_key: str) -> Api:
+    """The owner's key."""
+    return Api(api_key)
+
+
+@pytest.fixture
+def stranger(stranger_key: str) -> Api:
+    """A key of another organization."""
+    return Api(stranger_key)
+
+
+@pytest.fixture
+def nobody(db: None) -> Api:
+    """No key."""
+    return Api(None)
+
+
+@pytest.fixture
+def pages(api: Api) -> Callable[..., list[list[Any]]]:
+    """Follows a list to its end, as the SDKs do: pages(path, key, iterator="iterator")."""
+
+    def follow(path: str, key: str = "id", by: str = "iterator", start: str | None = None) -> list[list[Any]]:
+        found, iterator = [], start
+        while True:
+            page = api.get(path + (f"&iterator={iterator}" if iterator else "")).json
+            found.append([item[key] for item in page["data"]])
+            if page["done"]:
+                return found
+            iterator = page[by]
+
+    return follow
