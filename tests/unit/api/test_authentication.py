@@ -1,6 +1,7 @@
 """Who gets in."""
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -8,12 +9,11 @@ from apps.accounts.models import ApiKey, Organization
 from tests.unit.api.conftest import Api
 
 
-def test_a_key_of_the_organization_gets_in_with_one_query(api: Api) -> None:
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+def test_a_key_of_the_organization_gets_in_with_one_query_at_most(api: Api) -> None:
+    api.get("/api/v1/auth/logout", status=405)  # with Redis, the first one fills it
+    with CaptureQueriesContext(connection) as queries:
         api.get("/api/v1/auth/logout", status=405)
-    assert len(queries) == 1
+    assert len(queries) == (0 if settings.REDIS_HOST else 1)
 
 
 @pytest.mark.parametrize(

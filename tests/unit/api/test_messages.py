@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from google.cloud import ndb
@@ -153,14 +154,14 @@ def test_the_same_idempotency_key_is_one_message_by_id_and_by_uid(
     assert api.post(f"/api/v1/app/{other}/msg", BODY, idempotency_key="key").json["id"] != first["id"]
 
 
-@pytest.mark.usefixtures("api_key")
 def test_creating_a_message_costs_one_query_for_the_key_and_one_or_two_for_the_route(
     api: Api, path: str, application: Application
 ) -> None:
     for url, most in ((path, 2), (f"/api/v1/app/{application.uid}/msg", 3)):
+        api.post(url, BODY, status=202)  # with Redis, the first one fills it
         with CaptureQueriesContext(connection) as queries:
             api.post(url, BODY, status=202, idempotency_key="key")
-        assert len(queries) <= most, [query["sql"] for query in queries]
+        assert len(queries) == (0 if settings.REDIS_HOST else most), [query["sql"] for query in queries]
 
 
 def test_messages_are_listed_newest_first_forwards_and_backwards(
