@@ -19,9 +19,6 @@ from django.tasks import task_backends
 from apps.accounts.models import ApiKey, Membership, Organization, User
 from apps.appengine import ndb_context
 from apps.appengine.local import datastore_emulator
-from apps.applications.models import Application, Endpoint
-from apps.applications.routing import Route, of
-from apps.deliveries import transport
 from tests.draining_backend import DrainingBackend
 from tests.wire import Wire, between
 
@@ -113,27 +110,6 @@ def member_of() -> Callable[[Organization, str], User]:
     return make
 
 
-@pytest.fixture
-def application(organization: Organization) -> Application:
-    return Application.objects.create(organization=organization, name="Customer", uid="customer-1")
-
-
-@pytest.fixture
-def add_endpoint(application: Application) -> Callable[..., Endpoint]:
-    """Makes endpoints of `application`: add_endpoint(url, event_types=...)."""
-
-    def make(url: str, **fields: object) -> Endpoint:
-        return Endpoint.objects.create(application=application, url=url, **fields)
-
-    return make
-
-
-@pytest.fixture
-def route_of(application: Application) -> Callable[[], Route]:
-    """The application's route as it is now."""
-    return lambda: of(application.pk)
-
-
 @dataclass
 class Received:
     """One request that reached the receiver."""
@@ -205,14 +181,6 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def private_endpoints(settings: object) -> Iterator[None]:
-    """Endpoints on this machine are allowed, as in the local runtime."""
-    settings.WAYBILL_ALLOW_PRIVATE_ENDPOINTS = True
-    yield
-    transport.close()
-
-
-@pytest.fixture
 def wire(datastore_emulator_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     """An empty Datastore behind a counter of calls, and an open NDB context."""
     reset_datastore(datastore_emulator_host)
@@ -222,3 +190,14 @@ def wire(datastore_emulator_host: str, monkeypatch: pytest.MonkeyPatch) -> Itera
         with ndb_context.use():
             yield counter
         ndb_context.client.cache_clear()
+
+
+# webhooks: begin
+from tests.webhook_fixtures import (  # noqa: E402, F401  pytest finds fixtures by their names here
+    add_endpoint,
+    application,
+    private_endpoints,
+    route_of,
+)
+
+# webhooks: end
