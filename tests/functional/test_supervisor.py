@@ -245,6 +245,16 @@ def test_log_lines_carry_their_programs_name_and_json_is_made_readable(run: Loca
     run.wait_for(r"^web +\| WARNING spilt cup=3$")
 
 
+def test_a_program_that_cannot_start_is_named_and_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "cron.yaml").write_text(CRON_YAML)
+    (tmp_path / "app.yaml").write_text("entrypoint: no-such-server main:app")
+    (tmp_path / "manage.py").write_text(MANAGE)
+    with started(tmp_path, tmp_path / "home", free_port()) as run:
+        run.wait_for(r"web ended with .*no-such-server.*; it starts again in 0\.2 s")
+        run.wait_for(r"web ended with .*no-such-server.*; it starts again in 0\.8 s")
+        assert run.end() < 5
+
+
 def test_a_request_under_way_is_answered_before_it_stops(project: Path, tmp_path: Path) -> None:
     with running(project, tmp_path) as run:
         answers: list[Any] = []

@@ -46,11 +46,14 @@ class Child:
         loop, delay = asyncio.get_running_loop(), FIRST_DELAY
         while not self._stopping.is_set():
             began = loop.time()
-            code = await self._run()
+            try:
+                outcome = ending(await self._run())
+            except OSError as error:  # no such program
+                outcome = str(error)
             if self._stopping.is_set():
                 return
             delay = FIRST_DELAY if loop.time() - began > STABLE_SECONDS else delay
-            self._report(code, delay)
+            self._report(outcome, delay)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
             delay = min(delay * 2, LONGEST_DELAY)
@@ -65,7 +68,8 @@ class Child:
         code = await process.wait()
         self.kill()  # what it left behind would hold its socket and its output
         self._process = None
-        await copying
+        await asyncio.wait([copying], timeout=1)  # one that left the group may hold the output
+        copying.cancel()
         return code
 
     async def _copy_output(self, process: asyncio.subprocess.Process) -> None:
@@ -78,12 +82,12 @@ class Child:
                 return
             self._console.log(self.program.name, line.decode(errors="replace").rstrip("\n"))
 
-    def _report(self, code: int, delay: float) -> None:
+    def _report(self, outcome: str, delay: float) -> None:
         name = self.program.name
         if self.program.log:
             for line in self.program.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]:
                 self._console.log(name, line)
-        self._console.say(f"{name} ended with {ending(code)}; it starts again in {delay:g} s")
+        self._console.say(f"{name} ended with {outcome}; it starts again in {delay:g} s")
 
     async def stop(self) -> None:
         """SIGTERM to the program, and SIGKILL to its group when its time is over."""

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import app_yaml, datastore_emulator, preflight
@@ -25,26 +25,25 @@ class Run:
     port: int
     listening: list[socket.socket]
     lock: int
-    outside: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def __post_init__(self) -> None:
         self.app = app_yaml.read(self.root / "app.yaml")
-        self.starts_datastore = not self.outside.get("DATASTORE_EMULATOR_HOST")
-        self.starts_queue_server = not self.outside.get("CLOUD_TASKS_EMULATOR_HOST")
+        self.starts_datastore = not os.environ.get("DATASTORE_EMULATOR_HOST")
+        self.starts_queue_server = not os.environ.get("CLOUD_TASKS_EMULATOR_HOST")
         self.environment = self._environment()
 
     def _environment(self) -> dict[str, str]:
-        """What every program gets. App Engine's own variables would make it think it is there."""
+        """What every program gets: the developer's own environment, and what makes this a local run."""
         return {
-            **self.outside,
-            "DATASTORE_EMULATOR_HOST": self.outside.get("DATASTORE_EMULATOR_HOST") or private_address(),
-            "CLOUD_TASKS_EMULATOR_HOST": self.outside.get("CLOUD_TASKS_EMULATOR_HOST") or private_address(),
+            **os.environ,
+            "DATASTORE_EMULATOR_HOST": os.environ.get("DATASTORE_EMULATOR_HOST") or private_address(),
+            "CLOUD_TASKS_EMULATOR_HOST": os.environ.get("CLOUD_TASKS_EMULATOR_HOST") or private_address(),
             "CLOUD_TASKS_LOCATION": "local",
             "DJANGO_SETTINGS_MODULE": "mysite.settings.local",
             "GOOGLE_CLOUD_PROJECT": "local",
             "LOCAL_HOME": str(self.home),
             "LOCAL_RUNTIME": "1",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.outside.get('PATH', os.defpath)}",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "TASKS_TARGET": "appengine",
         }
@@ -60,7 +59,7 @@ class Run:
             index_yaml if index_yaml.exists() else None,
         )
         log = self.home / "datastore.log"
-        return self._program("datastore", command, log=log, stop_seconds=8)
+        return self._program("datastore", command, log=log, stop_seconds=5)
 
     def queue_server(self) -> Program:
         options = {
@@ -76,8 +75,8 @@ class Run:
 
     def web(self) -> Program:
         """The entrypoint of app.yaml, on a socket where production has PORT."""
-        command = [*self.app.entrypoint, "--bind", self.unix("web"), "--graceful-timeout", "4"]
-        return self._program("web", command, stop_seconds=5)
+        command = [*self.app.entrypoint, "--bind", self.unix("web"), "--graceful-timeout", "3"]
+        return self._program("web", command, stop_seconds=4)
 
     def front_door(self) -> Program:
         options = {"app": self.unix("web"), "app-yaml": self.root / "app.yaml"}

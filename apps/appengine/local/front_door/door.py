@@ -1,10 +1,10 @@
 """Where a request from outside goes: a static file, a page of the local runtime, or the app."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from yarl import URL
 
 from apps.appengine.local import app_yaml
 
@@ -12,7 +12,7 @@ from . import headers, static_files
 from .proxy import BodyTooLarge, Unavailable, Upstream
 
 PAGES = "/_local/"
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 DOWN = "The server behind this address is down: {reason}. It is being restarted; its log says why."
 TOO_LARGE = "The request is larger than 32 MB, which is App Engine's limit."
 
@@ -51,9 +51,9 @@ class FrontDoor:
         """A page of the local runtime, asked without the prefix; its relative links need the last slash."""
         name, slash, rest = request.rel_url.raw_path.removeprefix(PAGES).partition("/")
         if name not in self._pages or not is_local(request.host):
-            return web.HTTPNotFound()
+            raise web.HTTPNotFound
         if not slash:
-            return web.HTTPPermanentRedirect(f"{PAGES}{name}/")
+            raise web.HTTPPermanentRedirect(f"{PAGES}{name}/")
         return await forward(request, self._pages[name], f"/{rest}")
 
 
@@ -76,4 +76,4 @@ def fault(request: web.Request, status: int, code: str, detail: str) -> web.Resp
 
 def is_local(host: str) -> bool:
     """A page that can stop queues must not answer to a name that a stranger's DNS points here."""
-    return URL.build(scheme="http", authority=host).host in LOCAL_HOSTS
+    return LOCAL_HOST.fullmatch(host) is not None

@@ -13,12 +13,12 @@ def handler_of(path: str, handlers: list[StaticHandler]) -> StaticHandler | None
 
 
 def answer(request: web.Request, handler: StaticHandler) -> web.StreamResponse:
-    """The file, with the expiration that app.yaml gives it; 404 for none, 405 for other methods."""
+    """The file, with the expiration that app.yaml gives it. Raises 404 for none, 405 for other methods."""
     if request.method not in {hdrs.METH_GET, hdrs.METH_HEAD}:
-        return web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD"])
+        raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD"])
     file = find(handler.folder.resolve(), request.path.removeprefix(handler.url + "/"))
     if file is None:
-        return web.HTTPNotFound()
+        raise web.HTTPNotFound
     return web.FileResponse(file, headers={"Cache-Control": f"public, max-age={handler.expiration_seconds}"})
 
 
