@@ -9,9 +9,10 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
 import aiohttp
 from aiohappyeyeballs import AddrInfoType
@@ -24,7 +25,6 @@ LARGEST_RESPONSE = 32_768  # bytes; what follows is not read
 IDLE_CONNECTION_S = 4.0
 # Names are resolved in threads: enough that a few dead name servers do not hold up the others.
 RESOLVER_THREADS = 64
-THREAD_NAME = "transport"
 USER_AGENT = "Waybill/1 (+https://www.standardwebhooks.com)"
 
 
@@ -46,14 +46,15 @@ class Result:
 
 def post(url: str, headers: dict[str, str], body: bytes) -> Future[Result]:
     """Send `body` to `url` in the background. The future always has a Result, never an exception."""
-    return asyncio.run_coroutine_threadsafe(_post(url, headers, body), _loop())
+    client = _client()
+    return client.run(_post(client.session, url, headers, body))
 
 
-async def _post(url: str, headers: dict[str, str], body: bytes) -> Result:
+async def _post(session: aiohttp.ClientSession, url: str, headers: dict[str, str], body: bytes) -> Result:
     started = time.monotonic()
     try:
         async with asyncio.timeout(DEADLINE_S):
-            status_code, text, retry_after = await _exchange(url, headers, body)
+            status_code, text, retry_after = await _exchange(session, url, headers, body)
     except TimeoutError:
         return Result(0, _ms_since(started), error=f"no complete answer within {DEADLINE_S:g} s")
     except addresses.Forbidden as error:
@@ -63,9 +64,11 @@ async def _post(url: str, headers: dict[str, str], body: bytes) -> Result:
     return Result(status_code, _ms_since(started), text, retry_after)
 
 
-async def _exchange(url: str, headers: dict[str, str], body: bytes) -> tuple[int, str, str | None]:
+async def _exchange(
+    session: aiohttp.ClientSession, url: str, headers: dict[str, str], body: bytes
+) -> tuple[int, str, str | None]:
     sent = {"User-Agent": USER_AGENT, "Content-Type": "application/json", **headers}
-    async with _session().post(url, data=body, headers=sent, allow_redirects=False) as response:
+    async with session.post(url, data=body, headers=sent, allow_redirects=False) as response:
         received = bytearray()
         async for chunk in response.content.iter_any():
             received += chunk
@@ -83,56 +86,60 @@ def _dial(address: AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """The process's loop, made on first use and so after gunicorn's fork."""
-    loop = asyncio.new_event_loop()
-    loop.set_default_executor(ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve"))
-    threading.Thread(target=_run, args=(loop,), name=THREAD_NAME, daemon=True).start()
-    return loop
+class _Client:
+    """An event loop in a thread of its own, and one session on it, so that connections are used again."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve"))
+        self.thread = threading.Thread(target=self._run, name="transport", daemon=True)
+        self.thread.start()
+        self.session = self.run(self._open_session()).result()
+
+    def run[T](self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def close(self) -> None:
+        self.run(self.session.close()).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+
+    def _run(self) -> None:
+        self.loop.run_forever()
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    async def _open_session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S, socket_factory=_dial)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+            skip_auto_headers=["Accept-Encoding"],
+            trust_env=False,  # a proxy would resolve and dial for us, unchecked
+        )
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_forever()
-    loop.run_until_complete(loop.shutdown_default_executor())
-    loop.close()
+# The process's only client. A list, for `_client` to fill on first use, so after gunicorn's fork.
+_clients: list[_Client] = []
+_lock = threading.Lock()
+os.register_at_fork(after_in_child=_clients.clear)
 
 
-@cache
-def _session() -> aiohttp.ClientSession:
-    """One session, so that connections to an endpoint are used again. Made on the loop."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S, socket_factory=_dial)
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-        auto_decompress=False,
-        skip_auto_headers=["Accept-Encoding"],
-        trust_env=False,  # a proxy would resolve and dial for us, unchecked
-    )
+def _client() -> _Client:
+    with _lock:  # threads that come first at the same time must not make a loop each
+        if not _clients:
+            _clients.append(_Client())
+        return _clients[0]
 
 
-def _forget() -> None:
-    _loop.cache_clear()
-    _session.cache_clear()
-
-
-os.register_at_fork(after_in_child=_forget)
+def close() -> None:
+    """Close all connections. The next request opens anew. Tests call it; a process that ends need not."""
+    with _lock:
+        while _clients:
+            _clients.pop().close()
 
 
 def _ms_since(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
-
-
-def close() -> None:
-    """Close connections and stop the loop. Tests call it; a process that ends need not."""
-    if not _loop.cache_info().currsize:
-        return
-    loop = _loop()
-    if _session.cache_info().currsize:
-        asyncio.run_coroutine_threadsafe(_session().close(), loop).result(5)
-    loop.call_soon_threadsafe(loop.stop)
-    for thread in threading.enumerate():
-        if thread.name == THREAD_NAME:
-            thread.join(5)
-    _forget()

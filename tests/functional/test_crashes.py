@@ -1,14 +1,11 @@
 """Kills in the middle of traffic: what was answered 202 arrives and is listed (invariant 1)."""
 
-import json
 import os
 import signal
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -30,16 +27,10 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 def post(system: System, application_id: str, number: int) -> str | None:
     """Post one message without retrying; its id if it was answered 202."""
-    request = urllib.request.Request(
-        f"{system.url}/api/v1/app/{application_id}/msg/",
-        json.dumps({"eventType": "invoice.paid", "payload": {"n": number}}).encode(),
-        {"Authorization": f"Bearer {system.api_key}", "Content-Type": "application/json"},
-    )
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            assert response.status == HTTPStatus.ACCEPTED
-            accepted: str = json.load(response)["id"]
-            return accepted
+        body = {"eventType": "invoice.paid", "payload": {"n": number}}
+        accepted: str = system.call("POST", f"/app/{application_id}/msg", body)["id"]
+        return accepted
     except OSError:
         return None  # refused, broken off or answered 5xx: not accepted as far as the client knows
 
