@@ -32,9 +32,11 @@ class Supervisor:
         self._run_env = run.home / "run.env"
 
     async def supervise(self) -> int:
-        """Run until a signal; returns the exit code. A second signal kills what has not ended yet."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        """Run until a signal; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._on_ctrl_c)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -42,6 +44,7 @@ class Supervisor:
             if starting.done():
                 starting.result()
             await stopping
+            self._console.say("stopping (ctrl-C kills, and the Datastore then loses its last writes)")
         except (StartFailedError, datastore_emulator.EmulatorMissingError) as error:
             self._console.say(str(error))
             return 1
@@ -52,9 +55,9 @@ class Supervisor:
             await asyncio.gather(starting, return_exceptions=True)
             await self._stop_all()
 
-    def _on_signal(self) -> None:
+    def _on_ctrl_c(self) -> None:
+        """The second one kills. Not so SIGTERM, which comes twice when a group gets it: make sends it on."""
         if not self._stop.is_set():
-            self._console.say("stopping (once more kills; the Datastore then loses its last writes)")
             self._stop.set()
             return
         for child in self._children.values():
