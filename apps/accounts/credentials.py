@@ -16,7 +16,10 @@ class Credential:
 
 
 def authenticate(text: str) -> Credential | None:
-    """The credential of a key's text, None for an unknown or revoked one. At most one SQL query."""
+    """The credential of a key's text, None for an unknown or revoked one.
+
+    At most one SQL query, and a second one when Redis has just forgotten the key.
+    """
     digest = ApiKey.digest_of(text)
 
     def load() -> tuple[str, str] | None:
@@ -27,5 +30,5 @@ def authenticate(text: str) -> Credential | None:
         )
         return (row[0], row[1]) if row else None
 
-    organization_id = snapshots.read(ApiKey(digest=digest).snapshot_name, load)
+    organization_id = snapshots.read(ApiKey(digest=digest), load)
     return Credential(organization_id, digest) if organization_id else None

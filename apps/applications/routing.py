@@ -81,8 +81,7 @@ def of(application_id: str) -> Route:
 
 
 def _read(application_id: str) -> Route | None:
-    name = Application(pk=application_id).snapshot_name
-    value = snapshots.read(name, lambda: _load(application_id))
+    value = snapshots.read(Application(pk=application_id), lambda: _load(application_id))
     if value is None:
         return None
     return Route(**{**value, "destinations": [Destination(**one) for one in value["destinations"]]})

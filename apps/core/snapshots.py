@@ -5,7 +5,8 @@ snapshot is valid only while it bears the generation that Redis holds for its na
 
 - a writer changes the row's generation inside its transaction, which takes the row's lock, and puts
   the new one into Redis *before* the commit;
-- a reader fills a snapshot only with rows whose generation is the one in Redis.
+- a reader fills a snapshot only with rows whose generation is the one in Redis; where Redis has
+  forgotten it, the reader puts it back under the row's lock, so no writer is between its two steps.
 
 So between the writer's two steps readers find no valid snapshot and can make none: they read SQL.
 A writer that rolled back leaves Redis on a generation that no row bears: readers go to SQL until it
@@ -17,18 +18,18 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db import models, transaction
-from django_redis.exceptions import ConnectionInterrupted
+from django.db import DatabaseError, models, transaction
+from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
 SNAPSHOT_S = 300
-# Longer than any request may take (App Engine: 10 minutes), so that no writer commits after it.
 GENERATION_S = 900
+NO_ANSWER = (RedisError, OSError)  # what django-redis raises, which unwraps its own exception
 
 
 class Unavailable(Exception):
@@ -60,32 +61,32 @@ def change(row: Snapshotted) -> Iterator[None]:
         row.generation = new_generation()
         type(row)._default_manager.filter(pk=row.pk).update(generation=row.generation)
         _publish(row)
+        transaction.on_commit(_committed)
         yield
 
 
-def read[T](name: str, load: Callable[[], tuple[str, T] | None]) -> T | None:
-    """The value named `name`: from its snapshot, or else from `load`, which reads SQL.
+def read[T](row: Snapshotted, load: Callable[[], tuple[str, T] | None]) -> T | None:
+    """The value of `row`: from its snapshot, or else from `load`, which reads SQL.
 
-    `load` returns (generation, value), or None where the row does not exist, and must read the row
-    that bears the generation before the rows that hang on it. Values are plain JSON.
+    Only the key of `row` is used. `load` returns (generation, value), or None where the row does not
+    exist, both from one statement: as of one moment. Values are plain JSON.
     """
-    if not settings.REDIS_HOST:
-        loaded = load()
-        return loaded[1] if loaded else None
+    if not settings.REDIS_HOST or _is_changing():
+        return _value(load())
+    name = row.snapshot_name
     try:
         known = cache.get_many([_generation_key(name), _snapshot_key(name)])
-    except ConnectionInterrupted:
+    except NO_ANSWER:
         log.warning("Redis does not answer: %s is read from SQL", name)
-        loaded = load()
-        return loaded[1] if loaded else None
-    current = known.get(_generation_key(name))
-    if current and (snapshot := known.get(_snapshot_key(name))) and snapshot["generation"] == current:
-        value: T = snapshot["value"]
-        return value
+        return _value(load())
+    current, snapshot = known.get(_generation_key(name)), known.get(_snapshot_key(name))
+    if current and snapshot and snapshot["generation"] == current:
+        found: T = snapshot["value"]
+        return found
     loaded = load()
     if loaded:
-        _fill(name, current, *loaded)
-    return loaded[1] if loaded else None
+        _fill(row, current, *loaded)
+    return _value(loaded)
 
 
 def hint(name: str) -> str | None:
@@ -93,26 +94,48 @@ def hint(name: str) -> str | None:
     if not settings.REDIS_HOST:
         return None
     try:
-        return cast(str | None, cache.get(f"hint:{name}"))
-    except ConnectionInterrupted:
+        kept: str | None = cache.get(f"hint:{name}")
+        return kept
+    except NO_ANSWER:
         return None
 
 
 def remember(name: str, value: str) -> None:
     """Keep a hint for SNAPSHOT_S, if Redis is there."""
     if settings.REDIS_HOST:
-        with suppress(ConnectionInterrupted):
+        with suppress(*NO_ANSWER):
             cache.set(f"hint:{name}", value, SNAPSHOT_S)
 
 
-def _fill(name: str, current: str | None, generation: str, value: Any) -> None:
+def _value[T](loaded: tuple[str, T] | None) -> T | None:
+    return loaded[1] if loaded else None
+
+
+def _fill(row: Snapshotted, current: str | None, generation: str, value: Any) -> None:
+    name = row.snapshot_name
     try:
-        if current is None and cache.add(_generation_key(name), generation, GENERATION_S):
-            current = generation
-        if current == generation:
+        if current == generation or (current is None and _restore(row, generation)):
             cache.set(_snapshot_key(name), {"generation": generation, "value": value}, SNAPSHOT_S)
-    except ConnectionInterrupted:
-        log.warning("Redis does not answer: %s keeps no snapshot", name)
+    except (*NO_ANSWER, DatabaseError) as error:
+        log.warning("%s keeps no snapshot: %s", name, error)
+
+
+def _restore(row: Snapshotted, generation: str) -> bool:
+    """Tell Redis the row's generation again, unless it has changed or is being changed."""
+    rows = type(row)._default_manager.select_for_update(skip_locked=True, no_key=True)
+    with transaction.atomic():
+        unchanged = rows.filter(pk=row.pk, generation=generation).values_list("pk")
+        return bool(unchanged) and cache.add(_generation_key(row.snapshot_name), generation, GENERATION_S)
+
+
+def _is_changing() -> bool:
+    """Whether this connection has changes that are not committed: they may not show in a snapshot yet."""
+    pending = transaction.get_connection().run_on_commit
+    return any(function is _committed for _, function, _ in pending)
+
+
+def _committed() -> None:
+    """Nothing is left to do. Django forgets it with the transaction, however that ends."""
 
 
 def _publish(row: Snapshotted) -> None:
@@ -120,7 +143,7 @@ def _publish(row: Snapshotted) -> None:
         return
     try:
         cache.set(_generation_key(row.snapshot_name), row.generation, GENERATION_S)
-    except ConnectionInterrupted as error:
+    except NO_ANSWER as error:
         raise Unavailable("Redis does not answer; nothing was changed. Try again.") from error
 
 
