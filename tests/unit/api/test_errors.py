@@ -1,14 +1,19 @@
 """Every error under /api/ is JSON, whoever makes it."""
 
 import logging
+from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
+from django.db import connection
 from google.api_core.exceptions import ServiceUnavailable
 
 from apps.api.parsers import LARGEST_BODY
+from apps.appengine import ndb_context
 from apps.applications import routing
+from apps.applications.models import Application
 from apps.core import snapshots
+from tests.draining_backend import DrainingBackend
 from tests.unit.api.conftest import Api
 
 
@@ -97,6 +102,32 @@ def test_validation_names_the_field_as_the_client_does(api: Api) -> None:
         ["body", "metadata", "a_b"],
     ]
     assert detail[0]["type"] == "value_error.missing"
+
+
+@pytest.fixture
+def no_datastore(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Datastore nobody listens for."""
+    monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
+    ndb_context.client.cache_clear()
+    yield
+    ndb_context.client.cache_clear()
+
+
+@pytest.mark.usefixtures("no_datastore")
+def test_without_a_datastore_no_message_is_accepted_and_the_answer_is_503(
+    api: Api, application: Application, tasks: DrainingBackend
+) -> None:
+    path = f"/api/v1/app/{application.pk}/msg"
+    assert api.post(path, {"eventType": "a", "payload": {}}, status=503).json["code"] == "unavailable"
+    assert api.get(f"{path}/msg_2Zk1cvJtBnrb0GcoQfyqBXWbOqR", status=503).json["code"] == "unavailable"
+    assert tasks.queued == []
+
+
+def test_text_that_the_database_can_not_hold_is_no_500(api: Api) -> None:
+    """PostgreSQL takes no NUL in JSON; SQLite does."""
+    body = {"name": "a", "description": "", "schemas": {"1": {"title": "\0"}}}
+    status = 422 if connection.vendor == "postgresql" else 201
+    api.post("/api/v1/event-type", body, status=status, idempotency_key="key")
 
 
 def raising(error: Exception) -> object:
