@@ -6,8 +6,7 @@ from django.contrib import messages as notices
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.tasks.exceptions import TaskException
-from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.applications import routing
 from apps.core import datastore, ids
@@ -74,10 +73,13 @@ def message(request: SignedInRequest, application_id: str, message_id: str) -> H
 
 
 @signed_in
-@require_POST
+@require_http_methods(["GET", "POST"])
 def resend(request: SignedInRequest, application_id: str, message_id: str, endpoint_id: str) -> HttpResponse:
-    """Queue a manual attempt and go back to the message."""
+    """Queue a manual attempt and go back to the message. A GET, as after signing in again, only goes back."""
     application, membership = application_or_404(request, application_id)
+    back = redirect("message", application.pk, message_id)
+    if request.method == "GET":
+        return back
     require_change(membership)
     shown = _message_or_404(application.pk, message_id)
     route = routing.of(application.pk)
@@ -90,7 +92,7 @@ def resend(request: SignedInRequest, application_id: str, message_id: str, endpo
         notices.error(request, "Not queued: the task queue did not answer. Try again in a moment.")
     else:
         notices.success(request, "Queued. Reload the page to see the attempt once it was made.")
-    return redirect(reverse("message", args=[application.pk, message_id]))
+    return back
 
 
 def _message_or_404(application_id: str, message_id: str) -> Message:

@@ -81,6 +81,19 @@ def test_a_deleted_endpoint_and_an_unknown_message_take_no_resend(
     assert len(tasks.queued) == before
 
 
-def test_a_resend_is_no_link(browser: TestApp, add_endpoint: AddEndpoint, send: Send) -> None:
+def test_after_a_session_ran_out_signing_in_again_leads_back_to_the_message_and_resends_nothing(
+    browser: TestApp, add_endpoint: AddEndpoint, send: Send, tasks: DrainingBackend
+) -> None:
     add_endpoint("https://example.com/hook")
-    browser.get(browser.get(path_of(send())).forms[1].action, status=405)
+    message = send()
+    form = browser.get(path_of(message)).forms[1]
+    before = len(tasks.queued)
+    browser.get("/").follow().forms[0].submit()
+    browser.get("/sign-in")
+    token = browser.cookies["csrftoken"]
+    asked = browser.post(form.action, {"csrfmiddlewaretoken": token}, status=302)
+    assert asked.location == f"/sign-in?next={form.action}"
+    again = asked.follow().forms[0]
+    again["username"], again["password"] = User.objects.get().email, "correct horse battery"
+    assert again.submit().follow().location == path_of(message)
+    assert len(tasks.queued) == before
