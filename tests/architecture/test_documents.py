@@ -37,7 +37,7 @@ def without_blocks(text: str) -> str:
 
 def spans(text: str) -> list[str]:
     """What stands between single backticks."""
-    return re.findall(r"`([^`]+)`", without_blocks(text))
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", without_blocks(text))]
 
 
 def commands(text: str) -> Iterator[str]:
