@@ -63,6 +63,7 @@ class System:
         """Signal the supervisor and wait for the end of everything it started."""
         with suppress(ProcessLookupError):
             self.process.send_signal(by)
+            self.process.send_signal(signal.SIGCONT)
         self.process.wait(60)
         self.reader.join(10)
         if self.process.stdout:
