@@ -13,8 +13,15 @@ venv: ## build .venv from the pinned requirements (quick when nothing changed)
 run: venv ## start everything locally, no cloud account needed (PORT=8080, LOCAL_HOME=.local)
 	@exec $(PYTHON_IN_VENV) -m apps.appengine.local
 
-test: venv ## run all tests
-	$(PYTHON_IN_VENV) -m pytest -n $${PYTEST_WORKERS:-4} $(ARGS)
+test: venv ## run all tests, the core on SQLite and PostgreSQL, with and without Redis
+	$(PYTEST)
+	$(WITH_SERVICES) postgresql redis -- $(PYTEST) $(CORE_TESTS)
+	$(WITH_SERVICES) postgresql -- $(PYTEST) $(CORE_TESTS)
+	$(WITH_SERVICES) redis -- $(PYTEST) $(CORE_TESTS)
+
+PYTEST := $(PYTHON_IN_VENV) -m pytest --quiet -n 4
+WITH_SERVICES := $(PYTHON_IN_VENV) -m tests.with_services
+CORE_TESTS := $(addprefix tests/unit/,core accounts applications deliveries api) tests/functional/test_costs.py
 
 check: venv ## format, lint, strict types, import contracts, templates, system checks
 	.venv/bin/ruff format --check .
