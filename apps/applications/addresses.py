@@ -4,6 +4,7 @@ Used twice, when an endpoint is created and on the address that is then dialled:
 differently the second time.
 """
 
+import errno
 import ipaddress
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,11 @@ from django.conf import settings
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# IPv6 addresses that carry an IPv4 address, which is what is reached in the end.
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
-NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215: inside somebody's network by definition
-COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291, 2.5.5.1, deprecated
+# All that IANA has given out to be public. Outside of it lie, besides what Python knows to be private,
+# fec0::/10 (site-local, deprecated), 64:ff9b:1::/48 (NAT64 inside one's own network) and the like.
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637, younger than Python's list
 
 RESOLVE_S = 3.0
 _resolver = ThreadPoolExecutor(4, thread_name_prefix="resolve")
@@ -36,7 +38,7 @@ def check_dial(host: str) -> None:
     if settings.WAYBILL_ALLOW_PRIVATE_ENDPOINTS:
         return
     if not is_public(ipaddress.ip_address(host.partition("%")[0])):
-        raise Forbidden(f"{host} is not a public address")
+        raise Forbidden(errno.EACCES, f"{host} is not a public address")
 
 
 def check_url(url: str) -> None:
@@ -49,7 +51,9 @@ def check_url(url: str) -> None:
         addresses = _resolver.submit(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM).result(
             RESOLVE_S
         )
-    except (OSError, UnicodeError, TooSlow):
+    except UnicodeError as error:
+        raise BadUrl(f"{host} is no host name: its parts have 1 to 63 characters.") from error
+    except (OSError, TooSlow):
         return
     for *_, sockaddr in addresses:
         try:
@@ -61,26 +65,30 @@ def check_url(url: str) -> None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is on the public internet, the IPv4 address inside an IPv6 one included."""
+    """Whether an address is on the public internet: by IANA's special-purpose registries, as Python has them.
+
+    Of the IPv6 addresses that carry an IPv4 address, mapped and NAT64 ones are judged by that; the
+    tunnels (6to4, Teredo) are not public.
+    """
     if isinstance(address, ipaddress.IPv6Address):
-        if address in NAT64_LOCAL:
-            return False
         if inner := _embedded(address):
             return is_public(inner)
+        if address not in GLOBAL_UNICAST or address in DOCUMENTATION:
+            return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if address in NAT64 or address in COMPATIBLE:
+    if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    teredo = address.teredo[1] if address.teredo else None
-    return address.ipv4_mapped or address.sixtofour or teredo
+    return address.ipv4_mapped
 
 
 def _host(url: str) -> str:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  raises ValueError for a port that is none
+        if parts.port == 0:
+            raise ValueError("Port 0 can not be reached")
     except ValueError as error:
         raise BadUrl(f"Not a URL: {error}.") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:

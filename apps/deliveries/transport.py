@@ -57,8 +57,6 @@ async def _post(session: aiohttp.ClientSession, url: str, headers: dict[str, str
             status_code, text, retry_after = await _exchange(session, url, headers, body)
     except TimeoutError:
         return Result(0, _ms_since(started), error=f"no complete answer within {DEADLINE_S:g} s")
-    except addresses.Forbidden as error:
-        return Result(0, _ms_since(started), error=str(error))
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return Result(0, _ms_since(started), error=f"{type(error).__name__}: {error}")
     return Result(status_code, _ms_since(started), text, retry_after)
