@@ -677,11 +677,10 @@ def test_invariant_7_a_private_address_is_named_as_the_reason(loopback: socket.s
 def test_invariant_7_a_name_that_is_rebound_after_creation_is_not_dialled(
     loopback: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rebound = iter([("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+    real, answers = socket.getaddrinfo, iter(["8.8.8.8", "127.0.0.1", "::1"])
 
-    def resolve(_: str, port: int | None, *__: Any, **___: Any) -> list[Any]:
-        address, family = next(rebound) if port else ("8.8.8.8", socket.AF_INET)
-        return [(family, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))]
+    def resolve(_: str, port: int | None, *__: Any, **___: Any) -> Any:
+        return real(next(answers), port, type=socket.SOCK_STREAM)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     url = f"http://rebound.example:{loopback.getsockname()[1]}/"
