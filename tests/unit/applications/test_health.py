@@ -1,0 +1,78 @@
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from apps.applications import health, routing
+from apps.applications.models import Application, Endpoint
+from apps.applications.routing import Destination
+from tests.unit.conftest import use_redis
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def endpoint(add_endpoint: Callable[..., Endpoint]) -> Endpoint:
+    return add_endpoint("https://example.com/")
+
+
+def destination_of(endpoint: Endpoint) -> Destination:
+    found = routing.of(endpoint.application_id).destination(endpoint.pk)
+    assert found
+    return found
+
+
+def test_a_marked_endpoint_is_suspect_for_about_five_minutes(endpoint: Endpoint) -> None:
+    assert not destination_of(endpoint).is_suspect()
+    health.mark_suspect(endpoint.application_id, destination_of(endpoint))
+    marked, now = destination_of(endpoint), timezone.now()
+    assert marked.is_suspect(now + timedelta(minutes=4))
+    assert not marked.is_suspect(now + timedelta(minutes=6))
+
+
+def test_no_other_endpoint_is_marked(endpoint: Endpoint, add_endpoint: Callable[..., Endpoint]) -> None:
+    other = add_endpoint("https://example.com/other")
+    health.mark_suspect(endpoint.application_id, destination_of(endpoint))
+    assert not destination_of(other).is_suspect()
+
+
+def test_marking_again_soon_costs_nothing(
+    endpoint: Endpoint, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    health.mark_suspect(endpoint.application_id, destination_of(endpoint))
+    marked = destination_of(endpoint)
+    with django_assert_num_queries(0):
+        health.mark_suspect(endpoint.application_id, marked)
+
+
+@pytest.mark.parametrize("left", [timedelta(minutes=2), timedelta(0), -timedelta(days=1)])
+def test_marking_again_later_begins_anew(endpoint: Endpoint, left: timedelta) -> None:
+    Endpoint.objects.update(suspect_until=timezone.now() + left)
+    health.mark_suspect(endpoint.application_id, destination_of(endpoint))
+    assert destination_of(endpoint).is_suspect(timezone.now() + timedelta(minutes=4))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("redis")
+def test_invariant_6_the_mark_shows_in_the_snapshot_at_once(endpoint: Endpoint) -> None:
+    before = destination_of(endpoint)
+    health.mark_suspect(endpoint.application_id, before)
+    assert destination_of(endpoint).is_suspect()
+
+
+@pytest.mark.parametrize("gone", [Endpoint, Application])
+def test_an_endpoint_deleted_meanwhile_is_no_fault(endpoint: Endpoint, gone: type) -> None:
+    before = destination_of(endpoint)
+    gone.objects.all().delete()
+    health.mark_suspect(endpoint.application_id, before)
+    assert not Endpoint.objects.exists()
+
+
+def test_with_redis_out_of_reach_the_endpoint_stays_as_it_was(endpoint: Endpoint, settings: object) -> None:
+    before = destination_of(endpoint)
+    use_redis(settings, 1)
+    health.mark_suspect(endpoint.application_id, before)
+    endpoint.refresh_from_db()
+    assert endpoint.suspect_until is None
