@@ -6,7 +6,6 @@ environment and installs requirements-dev.txt into it; when nothing changed it d
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import shutil
@@ -23,10 +22,10 @@ STAMP = VENV / "requirements.sha256"
 
 def candidates() -> list[str]:
     """Interpreters worth asking, best first: named, on PATH, pyenv's, uv's."""
-    pyenv = os.environ.get("PYENV_ROOT") or str(Path.home() / ".pyenv")
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     named = [os.environ.get("PYTHON", ""), "python3.13", "python3.12", "python3", sys.executable]
     found = [path for name in named if name and (path := shutil.which(name))]
-    found += sorted(glob.glob(f"{pyenv}/versions/3.1[2-9]*/bin/python3"), reverse=True)
+    found += sorted(map(str, pyenv.glob("versions/3.1[2-9]*/bin/python3")), reverse=True)
     if uv := shutil.which("uv"):
         answer = subprocess.run([uv, "python", "find", ">=3.12"], capture_output=True, text=True, check=False)
         found += answer.stdout.split()

@@ -7,9 +7,9 @@ import grpc
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
+from apps.appengine import ndb_context
 from apps.applications.models import Endpoint
 from apps.applications.routing import Route
-from apps.appengine import ndb_context
 from apps.core.cursors import Cursor
 from apps.deliveries import lists
 from apps.deliveries.accept import Draft, DuplicateEventId, accept
