@@ -15,7 +15,7 @@ def enqueue(task: "Task[..., Any]", *args: Any) -> bool:
     """
     try:
         task.enqueue(*args)
-    except Exception:  # whatever the fault, the ledger already says what is to be done
-        log.exception("A task could not be queued; the sweep will", extra={"task": task.module_path})
+    except Exception as error:  # noqa: BLE001  whatever the fault, the ledger says what is to be done
+        log.warning("%s is left to the sweep: %s", task.module_path, error)
         return False
     return True

@@ -1,6 +1,7 @@
 """Messages of an application. Creating one is the hot path: authentication and route are its only SQL."""
 
 import json
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ from apps.core import datastore
 from apps.deliveries import lists, payloads
 from apps.deliveries.accept import Draft, accept
 from apps.deliveries.models import EventIdRecord, Message
+
+log = logging.getLogger(__name__)
 
 ID_PREFIX = "msg_"
 MAX_CHANNELS = 5
@@ -68,6 +71,15 @@ def message_out(message: Message, *, with_content: bool) -> dict[str, Any]:
     }
 
 
+def accepted_out(message: Message, *, with_content: bool) -> dict[str, Any]:
+    """What a creation answers: the message is accepted, and storage that fails now does not change that."""
+    try:
+        return message_out(message, with_content=with_content)
+    except Exception:  # whatever storage raises, of which each kind has its own
+        log.exception("%s is accepted, but its payload could not be read back", message.message_id)
+        return message_out(message, with_content=False)
+
+
 def find(application_id: str, id_or_event_id: str) -> Message:
     """Raises NotFound."""
     message_id = id_or_event_id
@@ -98,7 +110,7 @@ class Messages(View):
         with_content = parameters.flag(request, "with_content", default=True)
         route = routing.find(self.organization_id, app_id)
         message = accept(route, draft(request.data, digest(self, "app", route.application_id, "msg")))
-        return Response(message_out(message, with_content=with_content), 202)
+        return Response(accepted_out(message, with_content=with_content), 202)
 
 
 class OneMessage(View):

@@ -236,3 +236,16 @@ def test_only_the_owner_reaches_messages(
         stranger.post(base, BODY, status=404)
         nobody.post(base, BODY, status=401)
     assert Message.query().count() == 1
+
+
+def test_invariant_1_storage_that_fails_after_the_commit_does_not_take_the_202_back(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_: Message) -> bytes:
+        raise OSError("the bucket does not answer")
+
+    monkeypatch.setattr(payloads, "read", lost)
+    created = api.post(path, {"eventType": "a", "payload": {"pad": "x" * 1_000_000}}, status=202).json
+    assert created["payload"] == {}
+    monkeypatch.undo()
+    assert len(api.get(f"{path}/{created['id']}").json["payload"]["pad"]) == 1_000_000
