@@ -23,6 +23,9 @@ PYTEST := $(PYTHON_IN_VENV) -m pytest --quiet -n 4
 WITH_SERVICES := $(PYTHON_IN_VENV) -m tests.with_services
 CORE_TESTS := $(addprefix tests/unit/,core accounts applications deliveries api) tests/functional/test_costs.py
 
+bench: venv ## measure messages through a whole local run (MESSAGES=1000)
+	$(PYTHON_IN_VENV) -m bench.throughput
+
 check: venv ## format, lint, strict types, import contracts, templates, system checks
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .

@@ -1,7 +1,6 @@
 """What all tests share: a real Datastore, a real receiver, an organization with a key."""
 
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -21,6 +20,7 @@ from apps.appengine import ndb_context
 from apps.appengine.local import datastore_emulator
 from tests.draining_backend import DrainingBackend
 from tests.wire import Wire, between
+from tests.with_services import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,14 +33,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
     ]
     return report
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ def find(program: str, package: str) -> str:
 
 
 def free_port() -> int:
+    """A TCP port of this machine that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture import repository
-from tests.conftest import free_port
+from tests.with_services import free_port
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT, free_port
+from tests.with_services import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
 
 START_S = 90.0
 
