@@ -12,6 +12,7 @@ https://cloud.google.com/datastore/docs/reference/data/rpc/google.datastore.v1
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,19 +69,28 @@ def transact[T](keys: Sequence[ndb.Key], step: Callable[[list[Any]], tuple[Write
     Raises google.api_core.exceptions.Aborted when contention outlasts TRANSACTION_TRIES.
     """
     for remaining in reversed(range(TRANSACTION_TRIES)):
-        entities, transaction = _lookup(keys, READ_WRITE)
-        writes, result = step(entities)
-        request = api.CommitRequest(mode=api.CommitRequest.Mode.TRANSACTIONAL, transaction=transaction)
-        request.mutations = writes.mutations()
         try:
-            _call("commit", request, retry=False)
+            return _try(keys, step)
         except (exceptions.Aborted, *TRANSIENT):
             if not remaining:
                 raise
             time.sleep(random.uniform(0.005, 0.05) * (TRANSACTION_TRIES - remaining))
-        else:
-            return result
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _try[T](keys: Sequence[ndb.Key], step: Callable[[list[Any]], tuple[Writes, T]]) -> T:
+    entities, transaction = _lookup(keys, READ_WRITE)
+    try:
+        writes, result = step(entities)
+    except BaseException:
+        # What was read stays locked while the transaction is open, where the database locks on reading.
+        with suppress(exceptions.GoogleAPICallError):
+            _call("rollback", api.RollbackRequest(transaction=transaction), retry=False)
+        raise
+    request = api.CommitRequest(mode=api.CommitRequest.Mode.TRANSACTIONAL, transaction=transaction)
+    request.mutations = writes.mutations()
+    _call("commit", request, retry=False)
+    return result
 
 
 def _lookup(keys: Sequence[ndb.Key], begin: api.TransactionOptions | None) -> tuple[list[Any], bytes]:
