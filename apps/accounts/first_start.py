@@ -32,6 +32,7 @@ def _stored_key(path: Path, organization: Organization) -> str:
         if ApiKey.objects.filter(digest=ApiKey.digest_of(text), revoked_at=None).exists():
             return text
     _, text = ApiKey.issue(organization, "first start")
+    path.unlink(missing_ok=True)  # or it would keep its mode
     path.touch(mode=0o600)
     path.write_text(text + "\n")
     return text
