@@ -50,7 +50,10 @@ async def show(request: web.Request) -> web.Response:
 
 
 def row(entry: Entry) -> str:
-    cells = {name: escape(str(value or "")) for name, value in described(entry).items()}
+    shown = described(entry)
+    for name in ("next_run", "last_run"):
+        shown[name] = (shown[name] or "never")[:19].replace("T", " ")  # to the second; the zone is said above
+    cells = {name: escape(str(value or "")) for name, value in shown.items()}
     return ROW.format(**cells, query=escape(URL.build(query={"url": entry.job.url}).raw_query_string))
 
 
