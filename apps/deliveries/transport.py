@@ -71,8 +71,7 @@ async def _exchange(
         async for chunk in response.content.iter_any():
             received += chunk
             if len(received) > LARGEST_RESPONSE:
-                response.close()  # the rest is not read, so the connection can not be used again
-                break
+                break  # with something left to read, the connection is closed and not used again
         text = received[:LARGEST_RESPONSE].decode(errors="replace")
         return response.status, text, response.headers.get("Retry-After")
 

@@ -691,11 +691,17 @@ def test_invariant_7_a_name_that_is_rebound_after_creation_is_not_dialled(
     assert not is_dialled(loopback)
 
 
-def test_invariant_7_no_proxy_of_the_environment_dials_for_us(
+def unknown_to_the_name_server(*_: Any, **__: Any) -> None:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+@pytest.mark.usefixtures("private_endpoints")
+def test_invariant_7_no_proxy_of_the_environment_resolves_and_dials_for_us(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = serve(OK)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-    assert not post("http://10.0.0.1/").succeeded
-    assert proxy.connections == []
+    monkeypatch.setattr(socket, "getaddrinfo", unknown_to_the_name_server)
+    result = post("http://name.invalid/")
+    assert (result.status_code, proxy.connections) == (0, [])
