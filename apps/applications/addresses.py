@@ -19,7 +19,8 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 # All that IANA has given out to be public. Outside of it lie, besides what Python knows to be private,
 # fec0::/10 (site-local, deprecated), 64:ff9b:1::/48 (NAT64 inside one's own network) and the like.
 GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637, younger than Python's list
+# What is not public in there and younger than some Pythons' lists: documentation (RFC 9637) and 6to4.
+NOT_PUBLIC = [ipaddress.ip_network("3fff::/20"), ipaddress.ip_network("2002::/16")]
 
 RESOLVE_S = 3.0
 _resolver = ThreadPoolExecutor(4, thread_name_prefix="resolve")
@@ -37,7 +38,7 @@ def check_dial(host: str) -> None:
     """Raise Forbidden unless messages may be sent to this numeric address."""
     if settings.WAYBILL_ALLOW_PRIVATE_ENDPOINTS:
         return
-    if not is_public(ipaddress.ip_address(host.partition("%")[0])):
+    if not is_public(ipaddress.ip_address(host)):
         raise Forbidden(errno.EACCES, f"{host} is not a public address")
 
 
@@ -73,9 +74,9 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if inner := _embedded(address):
             return is_public(inner)
-        if address not in GLOBAL_UNICAST or address in DOCUMENTATION:
+        if address not in GLOBAL_UNICAST or any(address in network for network in NOT_PUBLIC):
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return address.is_global and not address.is_multicast
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
@@ -93,7 +94,7 @@ def _host(url: str) -> str:
         raise BadUrl(f"Not a URL: {error}.") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise BadUrl("Give an absolute URL that begins with https:// (or http://).")
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None:
         raise BadUrl("Credentials in the URL are not supported; use an endpoint header.")
     if any(ord(c) <= 32 or ord(c) == 127 for c in url):
         raise BadUrl("The URL contains white space or control characters; encode them.")

@@ -130,6 +130,7 @@ def test_the_local_runtime_may_dial_anything(address: str, settings: Any) -> Non
         ("https://:443/hook", "https://"),
         ("https://user@example.com/", "endpoint header"),
         ("https://user:password@example.com/", "endpoint header"),
+        ("https://@example.com/", "endpoint header"),
         ("https://:@example.com/", "endpoint header"),
         ("https://127.0.0.1\\@example.com/", "endpoint header"),
         ("https://example.com/a b", "white space"),
