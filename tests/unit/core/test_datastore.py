@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
 from typing import Any
@@ -69,7 +70,7 @@ def test_a_lookup_of_nothing_is_nothing() -> None:
 
 @pytest.mark.usefixtures("datastore")
 def test_a_large_lookup_is_whole_and_in_order() -> None:
-    """1,000 keys, as many as the Datastore takes, and 8 MB, of which it may defer some to a further call."""
+    """1,000 keys, as many as the Datastore takes, and 8 MB."""
     bulky = [counter(str(number), number) for number in range(250)]
     for one in bulky:
         one.ballast = b"x" * 32_000
@@ -78,6 +79,32 @@ def test_a_large_lookup_is_whole_and_in_order() -> None:
     names = random.sample(range(1000), 1000)
     found = datastore.lookup([ndb.Key(Counter, str(name)) for name in names])
     assert [one and one.value for one in found] == [name if name < 250 else None for name in names]
+
+
+@pytest.mark.usefixtures("datastore")
+def test_keys_that_the_datastore_defers_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = type(ndb_context.client().stub)
+    real, asked = transport.lookup, []
+
+    def two_at_a_time(transport: Any) -> Callable[..., Any]:
+        def lookup(request: Any, **options: Any) -> Any:
+            deferred = list(request.keys[2:])
+            request.keys = request.keys[:2]
+            answer = real.fget(transport)(request, **options)
+            answer.deferred = deferred
+            asked.append((len(request.keys), request.read_options.transaction))
+            return answer
+
+        return lookup
+
+    datastore.commit(Writes(insert=[counter(str(number), number) for number in range(5)]))
+    monkeypatch.setattr(transport, "lookup", property(two_at_a_time))
+    keys = [ndb.Key(Counter, str(number)) for number in (4, 9, 2, 3, 0)]
+    found = datastore.transact(keys, lambda entities: (Writes(), entities))
+    assert [one and one.value for one in found] == [4, None, 2, 3, 0]
+    assert [count for count, _ in asked] == [2, 2, 1]
+    assert asked[1][1] == asked[2][1] != b"", "in the transaction that the first call began"
+    assert [one and one.value for one in datastore.lookup(keys)] == [4, None, 2, 3, 0]
 
 
 def test_a_transaction_is_two_calls_and_a_commit_is_one(wire: Wire) -> None:
