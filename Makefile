@@ -19,7 +19,7 @@ test: venv ## run all tests, the core on SQLite and PostgreSQL, with and without
 	$(WITH_SERVICES) postgresql -- $(PYTEST) $(CORE_TESTS)
 	$(WITH_SERVICES) redis -- $(PYTEST) $(CORE_TESTS)
 
-PYTEST := $(PYTHON_IN_VENV) -m pytest --quiet -n 4
+PYTEST := $(PYTHON_IN_VENV) -m pytest --quiet -n 4 --dist worksteal
 WITH_SERVICES := $(PYTHON_IN_VENV) -m tests.with_services
 # What touches SQL or the cache; what docs/start-your-own.md has deleted is left out.
 CORE_TESTS := $(wildcard $(addprefix tests/unit/,core accounts applications deliveries api) tests/functional/test_costs.py)
