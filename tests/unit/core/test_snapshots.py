@@ -232,13 +232,12 @@ def reader(key: ApiKey) -> Actor:
 
 
 def writer(key: ApiKey, name: str, *, rolls_back: bool = False) -> Actor:
-    """Steps: take the row's lock and tell Redis; write; commit or roll back."""
+    """Steps: take the row's lock and tell Redis; write and commit, or roll back."""
 
     def work(actor: Actor) -> None:
         with suppress(ZeroDivisionError), snapshots.change(ApiKey(pk=key.pk)):
             actor.pause()
             ApiKey.objects.filter(pk=key.pk).update(name=name)
-            actor.pause()
             if rolls_back:
                 raise ZeroDivisionError
 
@@ -276,7 +275,7 @@ def read_is_never_stale(key: ApiKey, schedule: str, actors: dict[str, Actor], ex
 def test_invariant_6_no_stale_read_whatever_the_order_of_a_writers_and_a_readers_steps(
     key: ApiKey, rolls_back: bool, warm: bool
 ) -> None:
-    for number, schedule in enumerate(schedules(R=4, W=3)):
+    for number, schedule in enumerate(schedules(R=4, W=2)):
         if warm:
             read(key)
         else:
@@ -287,7 +286,7 @@ def test_invariant_6_no_stale_read_whatever_the_order_of_a_writers_and_a_readers
 
 @pytest.mark.usefixtures("redis")
 def test_invariant_6_no_stale_read_when_redis_forgets_everything_at_any_moment(key: ApiKey) -> None:
-    for number, schedule in enumerate(schedules(R=4, W=3, F=1)):
+    for number, schedule in enumerate(schedules(R=4, W=2, F=1)):
         cache.clear()
         read_is_never_stale(key, schedule, {"R": reader(key), "W": writer(key, str(number))}, str(number))
 
@@ -295,8 +294,8 @@ def test_invariant_6_no_stale_read_when_redis_forgets_everything_at_any_moment(k
 @pytest.mark.usefixtures("redis")
 def test_invariant_6_no_stale_read_beside_two_writers(key: ApiKey) -> None:
     """The second writer begins after the first one's commit: the row's lock makes it wait until then."""
-    for number, schedule in enumerate(schedules(R=4, W=6)):
-        read(key)
+    for number, schedule in enumerate(schedules(R=4, W=4)):
+        cache.clear()
         first, second = writer(key, "never"), writer(key, str(number))
-        order = schedule.replace("W", "V").replace("V", "W", 3)
+        order = schedule.replace("W", "V").replace("V", "W", 2)
         read_is_never_stale(key, order, {"R": reader(key), "W": first, "V": second}, str(number))
