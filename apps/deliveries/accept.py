@@ -119,7 +119,10 @@ def _settle(
             raise DuplicateEventId(draft.event_id)
         return Writes(insert=[message, *deliveries], put=records), message.message_id
 
-    message_id = datastore.transact([message.key, *(record.key for record in records)], step)
+    keys = [message.key, *(record.key for record in records)]
+    writes, message_id = step(datastore.lookup(keys))
+    if writes.insert:
+        message_id = datastore.transact(keys, step)
     if message_id == message.message_id:
         return message
     stored: Message | None = Message.key_of(message.application_id, message_id).get()

@@ -38,9 +38,9 @@ class Google(grpc.GenericRpcHandler):
         return LookupResponse(missing=[EntityResult(entity={"key": key}) for key in request.keys])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def google() -> Iterator[str]:
-    """host:port of both."""
+    """host:port of both. One for all: gRPC remembers a port that refused it, whoever has it next."""
     server = grpc.server(ThreadPoolExecutor(4), handlers=[Google()])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

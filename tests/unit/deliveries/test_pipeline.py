@@ -129,6 +129,20 @@ def test_a_stale_task_sends_nothing(
     assert len(receiver.requests) == 1
 
 
+def test_invariant_2_a_stale_task_sends_nothing_while_the_delivery_still_waits_for_its_retry(
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    receiver: Receiver,
+    tasks: DrainingBackend,
+) -> None:
+    add_endpoint(f"{receiver.url}/a")
+    receiver.answers["/a"] = [500]
+    accept(route_of(), draft())
+    tasks.queued.append(tasks.queued[0])
+    tasks.drain()
+    assert len(receiver.requests) == 1
+
+
 def test_a_payload_too_large_for_an_entity_is_delivered_from_storage(
     add_endpoint: Callable[..., Endpoint],
     route_of: Callable[[], Route],
