@@ -123,9 +123,11 @@ def _settle(
     writes, message_id = step(datastore.lookup(keys))
     if writes.insert:
         message_id = datastore.transact(keys, step)
-    if message_id == message.message_id:
-        return message
-    stored: Message | None = Message.key_of(message.application_id, message_id).get()
+    return message if message_id == message.message_id else _stored(message.application_id, message_id)
+
+
+def _stored(application_id: str, message_id: str) -> Message:
+    stored: Message | None = Message.key_of(application_id, message_id).get()
     if stored is None:
         raise RuntimeError(f"{message_id} has an idempotency record but no message")
     return stored
