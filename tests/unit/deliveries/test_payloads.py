@@ -27,7 +27,7 @@ def test_what_does_not_is_kept_in_storage(size: int) -> None:
     body = bytes(number % 256 for number in range(size))
     message = placed(body)
     assert message.payload is None
-    assert message.application_id in message.payload_file
+    assert message.payload_file == f"payloads/{message.application_id}/{message.message_id}.json"
     assert payloads.read(message) == body
 
 
