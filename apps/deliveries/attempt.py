@@ -125,10 +125,10 @@ def finish(message: Message, sendings: Sequence[Sending]) -> None:
     outcomes = [sending.outcome() for sending in sendings]
     deliveries = record(message, outcomes)
     for sending, outcome, delivery in zip(sendings, outcomes, deliveries, strict=True):
-        if not outcome.result.succeeded or outcome.result.duration_ms > SLOW_MS:
-            health.mark_suspect(message.application_id, sending.destination)
         if outcome.trigger == Attempt.SCHEDULED and delivery.is_pending:
             queue_attempt(delivery)
+        if not outcome.result.succeeded or outcome.result.duration_ms > SLOW_MS:
+            health.mark_suspect(message.application_id, sending.destination)
 
 
 def queue_attempt(delivery: Delivery) -> bool:
