@@ -1,5 +1,6 @@
 """Attempts: send a message to an endpoint, record how it went, plan the next attempt."""
 
+import logging
 import random
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -17,6 +18,8 @@ from apps.deliveries.enqueue import enqueue
 from apps.deliveries.models import Attempt, Delivery, Message
 from apps.deliveries.record import Outcome, new_attempt_id, record, set_aside
 from apps.deliveries.transport import Result
+
+log = logging.getLogger(__name__)
 
 SLOW_MS = 2_000
 # Requests in flight from one process to one suspect endpoint.
@@ -125,10 +128,25 @@ def finish(message: Message, sendings: Sequence[Sending]) -> None:
     outcomes = [sending.outcome() for sending in sendings]
     deliveries = record(message, outcomes)
     for sending, outcome, delivery in zip(sendings, outcomes, deliveries, strict=True):
+        _log(outcome, delivery)
         if outcome.trigger == Attempt.SCHEDULED and delivery.is_pending:
             queue_attempt(delivery)
         if not outcome.result.succeeded or outcome.result.duration_ms > SLOW_MS:
             health.mark_suspect(message.application_id, sending.destination)
+
+
+def _log(outcome: Outcome, delivery: Delivery) -> None:
+    """One line an attempt, the end of the trace that began with the request. Nothing a customer sent."""
+    result = outcome.result
+    fields = {
+        "attempt_id": outcome.attempt_id,
+        "message_id": delivery.message_id,
+        "endpoint_id": delivery.endpoint_id,
+        "response_status": result.status_code,
+        "duration_ms": result.duration_ms,
+        "delivery_status": delivery.status,
+    }
+    log.info("Attempt of %s: %s", delivery.message_id, result.status_code or "no answer", extra=fields)
 
 
 def queue_attempt(delivery: Delivery) -> bool:
