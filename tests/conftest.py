@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from django.core.cache import cache
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.tasks import task_backends
 
 from apps.accounts.models import ApiKey, Membership, Organization, User
@@ -73,6 +75,17 @@ def _clean_slate() -> Iterator[None]:
     cache.clear()
     yield
     DrainingBackend.clear()
+
+
+@pytest.fixture(autouse=True)
+def _connection_outlives_requests() -> Iterator[None]:
+    """A request would close the connection that holds the test's transaction. Django's client does so too."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

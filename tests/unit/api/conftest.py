@@ -7,8 +7,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, connection, connections
+from django.db import connection, connections
 from webtest import TestApp, TestResponse
 
 import main
@@ -46,17 +45,6 @@ class Api:
 @pytest.fixture(autouse=True)
 def _datastore_is_there(datastore_emulator_host: str) -> None:
     """Each request opens an NDB context."""
-
-
-@pytest.fixture(autouse=True)
-def _connection_outlives_requests() -> Iterator[None]:
-    """A request would close the connection that holds the test's transaction. Django's client does so too."""
-    signals = (request_started, request_finished)
-    for signal in signals:
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in signals:
-        signal.connect(close_old_connections)
 
 
 @pytest.fixture
