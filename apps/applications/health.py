@@ -7,7 +7,6 @@ import logging
 from datetime import timedelta
 
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from apps.applications.models import Application, Endpoint
 from apps.applications.routing import Destination
@@ -25,8 +24,7 @@ def mark_suspect(application_id: str, destination: Destination) -> None:
     minutes, not one an attempt. Best effort: the attempt itself is recorded elsewhere.
     """
     now = timezone.now()
-    until = parse_datetime(destination.suspect_until) if destination.suspect_until else None
-    if until and until > now + SUSPECT_FOR / 2:
+    if destination.is_suspect(now + SUSPECT_FOR / 2):
         return
     try:
         with snapshots.change(Application(pk=application_id)):
