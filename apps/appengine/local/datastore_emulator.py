@@ -38,10 +38,10 @@ def sdk_roots() -> Iterator[Path]:
     yield from (Path(place).expanduser() for place in USUAL_PLACES)
 
 
-def find_jar() -> Path:
-    """The emulator's jar. Raises EmulatorMissingError."""
+def find_jar(path: str = JAR) -> Path:
+    """The emulator's jar, `path` below the SDK. Raises EmulatorMissingError."""
     for root in sdk_roots():
-        if (jar := root / JAR).exists():
+        if (jar := root / path).exists():
             return jar
     raise EmulatorMissingError(
         "The Datastore emulator of the Google Cloud SDK is missing. Install it: "
