@@ -1,0 +1,205 @@
+"""What a query asks for, as a union of conjunctions over encoded values.
+
+https://cloud.google.com/datastore/docs/reference/data/rpc/google.datastore.v1#query
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from typing import Any
+
+from . import encoding
+from .indexes import KEY, Properties
+from .messages import Property, types
+from .refusals import invalid, unimplemented
+
+MAX_DISJUNCTS = 30
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place between encodings, ascending: just before `encoded` and all that begins with it, or after."""
+
+    encoded: bytes
+    after: bool = False
+
+    def bytes(self, *, descends: bool = False) -> bytes:
+        """The first bytes behind this place in an index that ascends, or descends."""
+        encoded = encoding.turned(self.encoded) if descends else self.encoded
+        return encoded + encoding.AFTER if self.after != descends else encoded
+
+
+FIRST, LAST = Position(b""), Position(b"", after=True)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The encodings between two places."""
+
+    start: Position = FIRST
+    end: Position = LAST
+
+    def __and__(self, other: "Range") -> "Range":
+        return Range(
+            max(self.start, other.start, key=Position.bytes), min(self.end, other.end, key=Position.bytes)
+        )
+
+    def __contains__(self, encoded: bytes) -> bool:
+        return self.start.bytes() <= encoded < self.end.bytes()
+
+
+@dataclass
+class Conjunction:
+    """Filters that must all hold."""
+
+    equal: set[tuple[str, bytes]] = field(default_factory=set)
+    ranges: dict[str, Range] = field(default_factory=dict)
+    ancestor: bytes = b""
+
+    def limit(self, name: str, within: Range) -> None:
+        self.ranges[name] = self.ranges.get(name, Range()) & within
+
+
+@dataclass
+class Asked:
+    """A query, checked."""
+
+    partition: bytes
+    kind: str  # empty for all kinds
+    conjunctions: list[Conjunction]
+    orders: Properties  # up to the key, which decides
+    projection: list[str]
+    distinct: list[str]
+
+
+def read(query: Any, partition: bytes) -> Asked:
+    """Raises Refused."""
+    if query.HasField("find_nearest"):
+        raise unimplemented("find_nearest")
+    if len(query.kind) > 1:
+        raise invalid("a query has at most one kind.")
+    asked = Asked(
+        partition,
+        query.kind[0].name if query.kind else "",
+        [_conjunction(terms) for terms in _disjuncts(query.filter)],
+        _orders(query),
+        list(dict.fromkeys(each.property.name for each in query.projection)),
+        list(dict.fromkeys(each.name for each in query.distinct_on)),
+    )
+    _check(query, asked)
+    return asked
+
+
+def _orders(query: Any) -> Properties:
+    orders: Properties = ()
+    for order in query.order:
+        if any(name in (KEY, order.property.name) for name, _ in orders):
+            continue
+        orders += ((order.property.name, order.direction == types.PropertyOrder.Direction.DESCENDING),)
+    return orders
+
+
+def _check(query: Any, asked: Asked) -> None:
+    if query.offset < 0 or query.limit.value < 0:
+        raise invalid("offset and limit are not negative.")
+    equal = {name for terms in asked.conjunctions for name, _ in terms.equal}
+    if both := equal & set(asked.projection):
+        raise invalid(
+            f"cannot use projection on a property with an equality filter: {', '.join(sorted(both))}."
+        )
+    if asked.kind:
+        return
+    ranged = {name for terms in asked.conjunctions for name in terms.ranges}
+    if equal or ranged - {KEY} or asked.orders not in ((), ((KEY, False),)) or set(asked.projection) - {KEY}:
+        raise invalid("kind is required for all filters and orders except __key__ ascending.")
+
+
+def _disjuncts(of: Any) -> list[list[Any]]:
+    """The filter in disjunctive normal form: alternatives, each a list of (name, operator, value)."""
+    match of.WhichOneof("filter_type"):
+        case "composite_filter":
+            parts = [_disjuncts(part) for part in of.composite_filter.filters]
+            if not parts:
+                raise invalid("a composite filter has at least one filter.")
+            if of.composite_filter.op == types.CompositeFilter.Operator.OR:
+                _check_count(sum(map(len, parts)))
+                return [terms for part in parts for terms in part]
+            _check_count(prod(map(len, parts)))
+            return [[term for terms in choice for term in terms] for choice in product(*parts)]
+        case "property_filter":
+            found = [[term] for term in _terms(of.property_filter)]
+            _check_count(len(found))
+            return found
+        case _:
+            return [[]]
+
+
+def _check_count(disjuncts: int) -> None:
+    if disjuncts > MAX_DISJUNCTS:
+        raise invalid(f"a query has at most {MAX_DISJUNCTS} disjunctions after normalization.")
+
+
+def _terms(of: Any) -> Iterator[tuple[str, Any, Any]]:
+    """A filter as alternatives that are equalities, ranges or ancestors."""
+    name, operator, value = of.property.name, of.op, of.value
+    if operator == Property.IN:
+        for item in _items(of):
+            yield name, Property.EQUAL, _encoded(name, item)
+    elif operator in (Property.NOT_EQUAL, Property.NOT_IN):
+        values = _items(of) if operator == Property.NOT_IN else [value]
+        encoded = sorted({_encoded(name, item) for item in values})
+        for before, behind in zip([None, *encoded], [*encoded, None], strict=True):
+            start = Position(before, after=True) if before else FIRST
+            yield name, None, Range(start, Position(behind) if behind else LAST)
+    elif operator == Property.HAS_ANCESTOR:
+        if name != KEY or value.WhichOneof("value_type") != "key_value":
+            raise invalid("HAS_ANCESTOR is for __key__ and a key.")
+        yield name, operator, encoding.path_prefix(value.key_value.path)
+    else:
+        yield _comparison(name, operator, _encoded(name, value))
+
+
+def _items(of: Any) -> Any:
+    if of.value.WhichOneof("value_type") != "array_value" or not of.value.array_value.values:
+        raise invalid("IN and NOT_IN need an array with at least one value.")
+    return of.value.array_value.values
+
+
+def _encoded(name: str, value: Any) -> bytes:
+    """A key that is compared with the entity's own is encoded as the path it is in the index."""
+    if name != KEY:
+        return encoding.value(value)
+    if value.WhichOneof("value_type") != "key_value":
+        raise invalid("__key__ is compared with a key.")
+    return encoding.path(value.key_value)
+
+
+def _comparison(name: str, operator: Any, encoded: bytes) -> tuple[str, Any, Any]:
+    before, after = Position(encoded), Position(encoded, after=True)
+    ranges = {
+        Property.LESS_THAN: Range(end=before),
+        Property.LESS_THAN_OR_EQUAL: Range(end=after),
+        Property.GREATER_THAN: Range(after),
+        Property.GREATER_THAN_OR_EQUAL: Range(before),
+    }
+    if operator == Property.EQUAL:
+        return name, operator, encoded
+    if operator not in ranges:
+        raise invalid(f"unknown operator in the filter of {name}.")
+    return name, None, ranges[operator]
+
+
+def _conjunction(terms: list[Any]) -> Conjunction:
+    found = Conjunction()
+    for name, operator, value in terms:
+        if operator == Property.HAS_ANCESTOR:
+            found.ancestor = max(found.ancestor, value, key=len)
+            found.limit(KEY, Range(Position(value), Position(value, after=True)))
+        elif operator is None:
+            found.limit(name, value)
+        elif name == KEY:
+            found.limit(KEY, Range(Position(value), Position(value, after=True)))
+        else:
+            found.equal.add((name, value))
+    return found

@@ -1,0 +1,19 @@
+"""Errors with the codes that production answers."""
+
+import grpc
+
+
+class Refused(Exception):
+    """A call that is answered with this status instead of a result."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def invalid(message: str) -> Refused:
+    return Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def unimplemented(what: str) -> Refused:
+    return Refused(grpc.StatusCode.UNIMPLEMENTED, f"{what} is not implemented by the embedded Datastore.")
