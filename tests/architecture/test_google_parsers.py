@@ -27,7 +27,7 @@ def read(name):
     parse = ServiceYamlInfo if name == "app" else ConfigYamlInfo
     parsed = parse.FromFile(f"{root}/{name}.yaml").parsed
     if name == "cron":  # gcloud leaves the schedules to the server
-        for job in parsed.cron:
+        for job in parsed.cron or ():
             GrocTimeSpecification(job.schedule)
 
 findings = {}

@@ -23,8 +23,9 @@ START_S = 90.0
 class System:
     """One local run in a home of its own."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, root: Path = ROOT, **environment: str) -> None:
         self.home = home
+        self.root = root
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output: list[str] = []
@@ -40,7 +41,7 @@ class System:
         self.output.clear()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "apps.appengine.local"],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -70,23 +70,18 @@ def run_query(db: sqlite3.Connection, request: Any, composites: Composites) -> t
     scan = Scan(asked, composites)
     rows = scan.rows(db, of.start_cursor, of.end_cursor)
     response = RunQueryResponse()
-    batch = response.batch
-    skipped = None
-    for skipped in islice(rows, of.offset):
-        batch.skipped_results += 1
-    batch.skipped_cursor = scan.cursor(skipped, of.start_cursor) if skipped else b""
-    last, depends, size = skipped, [], 0
-    batch.entity_result_type = _result_type(asked)
-    limit = of.limit.value if of.HasField("limit") else math.inf
-    batch.more_results = More.NO_MORE_RESULTS
+    batch, limit = response.batch, of.limit.value if of.HasField("limit") else math.inf
+    batch.entity_result_type, batch.more_results = _result_type(asked), More.NO_MORE_RESULTS
+    skipped = list(islice(rows, of.offset))
+    last, depends, size = skipped[-1] if skipped else None, [], 0
+    batch.skipped_results, batch.skipped_cursor = len(skipped), scan.cursor(last, b"") if last else b""
     for row in rows:
         count = len(batch.entity_results)
         if count >= limit or count >= MAX_BATCH or size > MAX_BATCH_BYTES:
             batch.more_results = More.MORE_RESULTS_AFTER_LIMIT if count >= limit else More.NOT_FINISHED
             break
-        result = _row_result(db, asked, row)
+        batch.entity_results.append(result := _row_result(db, asked, row))
         result.cursor = scan.cursor(row, b"")
-        batch.entity_results.append(result)
         size += result.ByteSize()
         depends.append((row.entity, result.version))
         last = row
@@ -105,8 +100,6 @@ def read(of: Any, request: Any) -> Asked:
     for key in _keys(of.filter):
         validate.fill_partition(key, request)
         validate.key(key)
-        if key.partition_id != holder.partition_id and False:
-            raise invalid("")
     return query.read(of, encoding.partition(holder))
 
 

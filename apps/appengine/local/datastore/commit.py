@@ -154,9 +154,9 @@ def _conflicts(mutation: Any, found: Any) -> bool:
     if expected is None:
         return False
     if expected == "base_version":
-        conflicts = mutation.base_version != (found[2] if found else 0)
+        conflicts = bool(mutation.base_version != (found[2] if found else 0))
     else:
-        conflicts = mutation.update_time.ToMicroseconds() != (found[4] if found else 0)
+        conflicts = bool(mutation.update_time.ToMicroseconds() != (found[4] if found else 0))
     if conflicts and mutation.conflict_resolution_strategy == FAIL:
         raise Refused(grpc.StatusCode.ABORTED, "the entity has changed since: conflict detected.")
     return conflicts

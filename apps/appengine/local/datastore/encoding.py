@@ -8,6 +8,7 @@ https://cloud.google.com/datastore/docs/concepts/entities#value_type_ordering
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from .messages import Key, Value
@@ -96,31 +97,30 @@ def partition(key: Any) -> bytes:
     return _text(of.project_id.encode()) + _text(of.database_id.encode()) + _text(of.namespace_id.encode())
 
 
+def _point(of: Any) -> bytes:
+    return _double(of.latitude) + _double(of.longitude)
+
+
+_ENCODERS: dict[str | None, Callable[[Any], bytes]] = {
+    None: lambda _: NULL,
+    "null_value": lambda _: NULL,
+    "integer_value": lambda of: FIXED + _integer(of.integer_value),
+    "timestamp_value": lambda of: FIXED + _integer(of.timestamp_value.ToMicroseconds()),
+    "boolean_value": lambda of: BOOLEAN + bytes([of.boolean_value]),
+    "string_value": lambda of: BYTES + _text(of.string_value.encode()),
+    "blob_value": lambda of: BYTES + _text(of.blob_value),
+    "double_value": lambda of: FLOAT + _double(of.double_value),
+    "geo_point_value": lambda of: POINT + _point(of.geo_point_value),
+    "key_value": lambda of: KEY + partition(of.key_value) + path(of.key_value),
+}
+
+
 def value(of: Any) -> bytes:
     """A value that can be indexed. Raises Refused: an array or an entity within a filter."""
-    match of.WhichOneof("value_type"):
-        case "null_value" | None:
-            return NULL
-        case "integer_value":
-            return FIXED + _integer(of.integer_value)
-        case "timestamp_value":
-            return FIXED + _integer(of.timestamp_value.seconds * 10**6 + of.timestamp_value.nanos // 1000)
-        case "boolean_value":
-            return BOOLEAN + bytes([of.boolean_value])
-        case "string_value":
-            return BYTES + _text(of.string_value.encode())
-        case "blob_value":
-            return BYTES + _text(of.blob_value)
-        case "double_value":
-            return FLOAT + _double(of.double_value)
-        case "geo_point_value":
-            return POINT + _double(of.geo_point_value.latitude) + _double(of.geo_point_value.longitude)
-        case "key_value":
-            return KEY + partition(of.key_value) + path(of.key_value)
-        case other:
-            raise invalid(
-                f"a value of type {other.removesuffix('_value')} has no place in an index or a filter."
-            )
+    kind = of.WhichOneof("value_type")
+    if kind not in _ENCODERS:
+        raise invalid(f"a value of type {kind.removesuffix('_value')} has no place in an index or a filter.")
+    return _ENCODERS[kind](of)
 
 
 _FIXED_SIZES = {NULL: 1, FIXED: 9, BOOLEAN: 2, FLOAT: 9, POINT: 17}
@@ -141,20 +141,7 @@ def end_of(data: bytes, at: int) -> int:
 
 def read_value(data: bytes) -> Any:
     """The value as an index gives it back: a date as microseconds, as projections do in production."""
-    tag = data[:1]
-    if tag == FIXED:
-        return Value(integer_value=_read_integer(data, 1))
-    if tag == BOOLEAN:
-        return Value(boolean_value=data[1] == 1)
-    if tag == BYTES:
-        return _read_bytes(_read_text(data, 1)[0])
-    if tag == FLOAT:
-        return Value(double_value=_read_double(data, 1))
-    if tag == POINT:
-        return Value(geo_point_value={"latitude": _read_double(data, 1), "longitude": _read_double(data, 9)})
-    if tag == KEY:
-        return Value(key_value=_read_key(data))
-    return Value(null_value=0)
+    return _DECODERS[data[:1]](data)
 
 
 def _read_bytes(data: bytes) -> Any:
@@ -171,3 +158,16 @@ def _read_key(data: bytes) -> Any:
         setattr(key.partition_id, field, text.decode())
     read_path(data, at, key)
     return key
+
+
+_DECODERS: dict[bytes, Callable[[bytes], Any]] = {
+    NULL: lambda _: Value(null_value=0),
+    FIXED: lambda data: Value(integer_value=_read_integer(data, 1)),
+    BOOLEAN: lambda data: Value(boolean_value=data[1] == 1),
+    BYTES: lambda data: _read_bytes(_read_text(data, 1)[0]),
+    FLOAT: lambda data: Value(double_value=_read_double(data, 1)),
+    POINT: lambda data: Value(
+        geo_point_value={"latitude": _read_double(data, 1), "longitude": _read_double(data, 9)}
+    ),
+    KEY: lambda data: Value(key_value=_read_key(data)),
+}

@@ -142,10 +142,11 @@ class Datastore:
             validate.written_key(key, complete=True)
         return ReserveIdsResponse()
 
-    def reset(self) -> None:
+    def reset(self, *_: Any) -> bytes:
         """Forget all entities and transactions."""
         self._transactions.forget()
         self._store.reset()
+        return b""
 
     def delete_expired(self) -> None:
         """Delete the entities whose time is over."""
@@ -160,12 +161,12 @@ def _only(request: Any, *refused: str) -> None:
             raise unimplemented(descriptor.name)
 
 
-class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+class Handler(grpc.GenericRpcHandler):
     """Finds the call for a request, and turns what is refused into its status."""
 
     def __init__(self, datastore: Datastore) -> None:
         self._handlers = {SERVICE + name: _handler(*call) for name, call in datastore.calls.items()}
-        self._handlers[RESET] = grpc.unary_unary_rpc_method_handler(lambda *_: datastore.reset() or b"")
+        self._handlers[RESET] = grpc.unary_unary_rpc_method_handler(datastore.reset)
 
     def service(self, details: Any) -> Any:
         """The handler of a call: of one that is unknown, a handler that names it."""

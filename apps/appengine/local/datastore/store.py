@@ -42,7 +42,7 @@ class Store:
     def __init__(self, path: Path | None, composites: Composites) -> None:
         """Raises sqlite3.Error, ValueError: the file is of another format."""
         self._folder = None if path else tempfile.TemporaryDirectory(prefix="datastore-")
-        self._path = path or Path(self._folder.name) / "memory" if self._folder or path else Path()
+        self._path = path or Path(self._folder.name if self._folder else "") / "memory"
         self._synchronous = "FULL" if path else "OFF"
         self._idle: list[sqlite3.Connection] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()

@@ -135,7 +135,7 @@ class CloudTasks:
         return runner, runner.queue.name, task_id
 
 
-class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+class Handler(grpc.GenericRpcHandler):
     """Routes calls by name. What CloudTasks does not have is answered UNIMPLEMENTED, by its name."""
 
     def __init__(self, service: CloudTasks) -> None:
