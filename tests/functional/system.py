@@ -23,9 +23,9 @@ START_S = 90.0
 class System:
     """One local run in a home of its own."""
 
-    def __init__(self, home: Path, root: Path = ROOT, **environment: str) -> None:
+    def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
-        self.root = root
+        self.root = ROOT  # the project
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output: list[str] = []

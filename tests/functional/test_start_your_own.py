@@ -135,7 +135,8 @@ def test_the_tests_of_the_platform_pass_there(with_greetings: Path) -> None:
 
 
 def test_the_run_command_starts_it_and_the_cron_job_s_task_writes_its_entity(with_greetings: Path) -> None:
-    system = System(with_greetings / ".local", with_greetings)
+    system = System(with_greetings / ".local")
+    system.root = with_greetings
     try:
         system.start()
         assert look(with_greetings) == "[]"
