@@ -1,10 +1,8 @@
 """What all tests share: a real Datastore, a real receiver, an organization with a key."""
 
 import os
-import subprocess
 import threading
 import time
-import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -19,10 +17,10 @@ from django.tasks import task_backends
 
 from apps.accounts.models import ApiKey, Membership, Organization, User
 from apps.appengine import ndb_context
-from apps.appengine.local import datastore_emulator
+from tests import datastores
+from tests.datastores import Datastore
 from tests.draining_backend import DrainingBackend
 from tests.wire import Wire, between
-from tests.with_services import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,34 +36,29 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="session")
-def datastore_emulator_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Google's emulator, one for each test process, indexes enforced."""
-    port = free_port()
-    host = f"127.0.0.1:{port}"
-    directory = tmp_path_factory.mktemp("datastore")
-    command = datastore_emulator.command(
-        datastore_emulator.find_jar(), port, directory, ROOT / "index.yaml", on_disk=False
-    )
-    with (directory / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        datastore_emulator.wait_until_ready(host)
-        os.environ["DATASTORE_EMULATOR_HOST"] = host
-        yield host
+def shared_datastore() -> Iterator[Datastore]:
+    """One for each test process, indexes enforced: TEST_DATASTORE names which (tests/datastores.py)."""
+    name = os.environ.get("TEST_DATASTORE") or datastores.EMBEDDED
+    with (
+        datastores.running(name, ROOT / "index.yaml") as started,
+        datastores.as_emulator_host(started.host),
+    ):
+        yield started
         ndb_context.client.cache_clear()
-        del os.environ["DATASTORE_EMULATOR_HOST"]
-        process.kill()
-
-
-def reset_datastore(host: str) -> None:
-    """Empty the emulator at host:port."""
-    urllib.request.urlopen(urllib.request.Request(f"http://{host}/reset", method="POST")).close()
 
 
 @pytest.fixture
-def datastore(datastore_emulator_host: str) -> Iterator[str]:
-    """An empty Datastore and an open NDB context. Its address."""
-    reset_datastore(datastore_emulator_host)
+def empty_datastore(shared_datastore: Datastore) -> Datastore:
+    """Nothing of another test is in it."""
+    shared_datastore.reset()
+    return shared_datastore
+
+
+@pytest.fixture
+def datastore(empty_datastore: Datastore) -> Iterator[Datastore]:
+    """An empty Datastore and an open NDB context."""
     with ndb_context.use():
-        yield datastore_emulator_host
+        yield empty_datastore
 
 
 @pytest.fixture(autouse=True)
@@ -202,10 +195,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def wire(datastore_emulator_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+def wire(empty_datastore: Datastore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     """An empty Datastore behind a counter of calls, and an open NDB context."""
-    reset_datastore(datastore_emulator_host)
-    with between(datastore_emulator_host) as counter:
+    with between(empty_datastore.host) as counter:
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", counter.address)
         ndb_context.client.cache_clear()
         with ndb_context.use():

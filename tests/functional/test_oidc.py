@@ -19,7 +19,7 @@ from django.test import Client
 from apps.appengine import oidc
 from tests.unit.appengine import example_tasks
 
-pytestmark = pytest.mark.usefixtures("datastore_emulator_host")  # the middleware opens a context
+pytestmark = pytest.mark.usefixtures("shared_datastore")  # the middleware opens a context
 
 AUDIENCE = "https://run.example"
 ACCOUNT = "tasks@p.iam.gserviceaccount.com"

@@ -1,4 +1,4 @@
-"""`make run` from outside, on a stand-in project: real gunicorn, real signals, real emulator."""
+"""`make run` from outside, on a stand-in project: real gunicorn, real signals, a real Datastore."""
 
 import http.client
 import json
@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.cloud.datastore import Client, Entity
+
+from tests.datastores import as_emulator_host
 
 ROOT = Path(__file__).resolve().parents[2]
 APP_YAML = """
@@ -308,8 +311,15 @@ def test_two_runs_share_no_folder_and_two_folders_do_not_collide(
 
 
 def test_missing_java_is_named_with_what_to_do(project: Path, tmp_path: Path) -> None:
-    sentence = refusal(project, tmp_path, free_port(), DATASTORE_EMULATOR_HOST="", PATH="/nowhere")
-    assert re.search(r"(Java|emulator).* is missing.*[Ii]nstall.*DATASTORE_EMULATOR_HOST", sentence)
+    google = {"DATASTORE_EMULATOR_HOST": "", "LOCAL_DATASTORE": "emulator", "PATH": "/nowhere"}
+    sentence = refusal(project, tmp_path, free_port(), **google)
+    assert re.search(r"(Java|emulator).* is missing.*[Ii]nstall.*LOCAL_DATASTORE", sentence)
+
+
+def test_a_misspelt_local_datastore_is_refused_with_the_choices(project: Path, tmp_path: Path) -> None:
+    misspelt = {"DATASTORE_EMULATOR_HOST": "", "LOCAL_DATASTORE": "emulater"}
+    sentence = refusal(project, tmp_path, free_port(), **misspelt)
+    assert "LOCAL_DATASTORE is embedded or emulator, not emulater." in sentence
 
 
 def test_a_failing_migration_ends_the_run_with_its_reason(project: Path, tmp_path: Path) -> None:
@@ -321,27 +331,20 @@ def test_a_failing_migration_ends_the_run_with_its_reason(project: Path, tmp_pat
 def test_what_the_datastore_and_the_queues_hold_survives_a_restart(project: Path, tmp_path: Path) -> None:
     whole = {"DATASTORE_EMULATOR_HOST": "", "CLOUD_TASKS_EMULATOR_HOST": ""}
     with running(project, tmp_path, **whole) as run:
-        key = {"path": [{"kind": "Note", "name": "kept"}]}
-        entity = {"key": key, "properties": {"text": {"stringValue": "here"}}}
-        datastore(tmp_path, "commit", {"mode": "NON_TRANSACTIONAL", "mutations": [{"insert": entity}]})
+        client = datastore(tmp_path)
+        note = Entity(client.key("Note", "kept"))
+        note["text"] = "here"
+        client.put(note)
         assert run.end() < 20
     with running(project, tmp_path, **whole) as run:
-        found = datastore(tmp_path, "lookup", {"keys": [key]})["found"]
-        assert found[0]["entity"]["properties"]["text"]["stringValue"] == "here"
+        client = datastore(tmp_path)
+        assert client.get(client.key("Note", "kept"))["text"] == "here"
         assert (tmp_path / "queues.sqlite3").exists()
         run.end()
 
 
-def datastore(home: Path, method: str, body: dict[str, object]) -> Any:
-    """Call the Datastore API over HTTP, at the address in run.env."""
+def datastore(home: Path) -> Client:
+    """A client of the run's Datastore, at the address in run.env."""
     shared = dict(line.split("=", 1) for line in (home / "run.env").read_text().splitlines())
-    connection = http.client.HTTPConnection(shared["DATASTORE_EMULATOR_HOST"], timeout=10)
-    json_body = {"body": json.dumps(body), "headers": {"Content-Type": "application/json"}}
-    try:
-        connection.request("POST", f"/v1/projects/local:{method}", **json_body)  # type: ignore[arg-type]
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-        assert response.status == 200, answer
-        return answer
-    finally:
-        connection.close()
+    with as_emulator_host(shared["DATASTORE_EMULATOR_HOST"]):
+        return Client(project="local")

@@ -1,14 +1,12 @@
 """Finds and starts the Datastore emulator of the Google Cloud SDK (Firestore in Datastore mode).
 
-The jar is started directly: `gcloud beta emulators datastore` adds a second and 60 MB. The supervisor
-and the tests share this module.
+For LOCAL_DATASTORE=emulator, and for the tests that hold the embedded Datastore against it. The jar is
+started directly: `gcloud beta emulators datastore` adds a second and 60 MB.
 """
 
-import http.client
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +20,7 @@ USUAL_PLACES = [
     "/usr/share/google-cloud-sdk",
     "/snap/google-cloud-cli/current",
 ]
-INSTEAD = "Or set DATASTORE_EMULATOR_HOST to an emulator that runs already."
+INSTEAD = "Or leave LOCAL_DATASTORE out: the embedded Datastore needs neither."
 
 
 class EmulatorMissingError(Exception):
@@ -81,24 +79,3 @@ def command(
     indexes = [f"--index_file={index_yaml.resolve()}", "--require_indexes"] if index_yaml else []
     java = [find_java(), "-Xmx256m", "-cp", str(jar), MAIN_CLASS, "start"]
     return [*java, "--firestore_in_datastore_mode", *flags, *indexes, str(directory)]
-
-
-def is_ready(address: str) -> bool:
-    """Whether an emulator answers at host:port, asked once, for half a second at most."""
-    connection = http.client.HTTPConnection(address, timeout=0.5)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def wait_until_ready(address: str, seconds: float = 30) -> None:
-    """Return once the emulator at host:port answers. Raises TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while not is_ready(address):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the Datastore emulator at {address} did not answer within {seconds:g} s")
-        time.sleep(0.05)

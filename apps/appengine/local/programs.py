@@ -11,6 +11,8 @@ from . import app_yaml, datastore_emulator, preflight
 from .processes import Program
 
 QUEUE_GRACE_SECONDS = 10
+DATASTORES = ("embedded", "emulator")  # LOCAL_DATASTORE: ours, or Google's
+EXPIRES_AT = "expires_at"  # the property that TTL policies name, in every kind that has it
 # The addresses that `manage.py` commands beside the run need, kept in $LOCAL_HOME/run.env.
 SHARED = ["DATASTORE_EMULATOR_HOST", "CLOUD_TASKS_EMULATOR_HOST", "CLOUD_TASKS_LOCATION", "TASKS_TARGET"]
 
@@ -49,17 +51,27 @@ class Run:
         }
 
     def datastore(self) -> Program:
-        """Raises EmulatorMissingError when Java or the emulator is not installed."""
+        """Raises RefusedError: LOCAL_DATASTORE; EmulatorMissingError: Google's is missing."""
+        wanted = os.environ.get("LOCAL_DATASTORE") or "embedded"
+        if wanted not in DATASTORES:
+            raise preflight.RefusedError(f"LOCAL_DATASTORE is {' or '.join(DATASTORES)}, not {wanted}.")
         port = int(self.environment["DATASTORE_EMULATOR_HOST"].rpartition(":")[2])
         index_yaml = self.root / "index.yaml"
-        command = datastore_emulator.command(
-            datastore_emulator.find_jar(),
-            port,
-            self.home / "datastore",
-            index_yaml if index_yaml.exists() else None,
-        )
-        log = self.home / "datastore.log"
-        return self._program("datastore", command, log=log, stop_seconds=5)
+        if wanted == "emulator":
+            return self._emulator(port, index_yaml if index_yaml.exists() else None)
+        options: dict[str, object] = {
+            "port": port,
+            "file": self.home / "datastore.sqlite3",
+            "ttl": EXPIRES_AT,
+        }
+        if index_yaml.exists():
+            options["indexes"] = index_yaml
+        return self._program("datastore", module("apps.appengine.local.datastore", options))
+
+    def _emulator(self, port: int, index_yaml: Path | None) -> Program:
+        jar = datastore_emulator.find_jar()
+        command = datastore_emulator.command(jar, port, self.home / "datastore", index_yaml)
+        return self._program("datastore", command, log=self.home / "datastore.log", stop_seconds=5)
 
     def queue_server(self) -> Program:
         options = {

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import aiohttp
 
-from . import datastore_emulator
+from . import datastore_emulator, preflight
 from .console import Console
 from .processes import Child, run_once
 from .programs import Run
@@ -44,8 +44,8 @@ class Supervisor:
             if starting.done():
                 starting.result()
             await stopping
-            self._console.say("stopping (ctrl-C kills, and the Datastore then loses its last writes)")
-        except (StartFailedError, datastore_emulator.EmulatorMissingError) as error:
+            self._console.say("stopping (ctrl-C once more kills)")
+        except (StartFailedError, preflight.RefusedError, datastore_emulator.EmulatorMissingError) as error:
             self._console.say(str(error))
             return 1
         else:
@@ -95,8 +95,8 @@ class Supervisor:
         """Management commands may use it; only /readyz judges one that was started elsewhere."""
         address = self._run.environment["DATASTORE_EMULATOR_HOST"]
         patience = Patience(self._console)
-        while self._run.starts_datastore and not datastore_emulator.is_ready(address):
-            await patience.wait(f"the Datastore emulator at {address} does not answer yet")
+        while self._run.starts_datastore and not await listens(address):
+            await patience.wait(f"the Datastore at {address} does not answer yet")
 
     async def _wait_for_page(self, path: str) -> None:
         url, patience = f"http://127.0.0.1:{self._run.port}{path}", Patience(self._console)
@@ -132,6 +132,17 @@ class Patience:
             self._console.say(f"still waiting: {fault}")
             self._since = now
         await asyncio.sleep(ASK_AGAIN)
+
+
+async def listens(address: str) -> bool:
+    """Whether somebody accepts connections at host:port."""
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def what_is_not_ready(session: aiohttp.ClientSession, url: str) -> str:

@@ -20,7 +20,7 @@ from tests.unit.appengine import example_tasks
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("datastore_emulator_host"),  # the middleware opens a context
+    pytest.mark.usefixtures("shared_datastore"),  # the middleware opens a context
 ]
 
 remember = example_tasks.remember.using(backend="recorded")

@@ -11,7 +11,7 @@ from django.test import Client
 
 from tests.unit.appengine import example_tasks
 
-pytestmark = pytest.mark.usefixtures("datastore_emulator_host")  # the middleware opens a context
+pytestmark = pytest.mark.usefixtures("shared_datastore")  # the middleware opens a context
 
 HERE = "tests.unit.appengine.example_tasks"
 

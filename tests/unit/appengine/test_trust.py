@@ -8,7 +8,7 @@ from django.test import Client
 
 from tests.unit.appengine import example_tasks
 
-pytestmark = pytest.mark.usefixtures("datastore_emulator_host")  # the middleware opens a context
+pytestmark = pytest.mark.usefixtures("shared_datastore")  # the middleware opens a context
 
 TASK = "tests.unit.appengine.example_tasks.remember"
 BODY = json.dumps({"task": TASK, "args": [1], "kwargs": {}, "id": "a", "backend": "default"})
