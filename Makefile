@@ -8,21 +8,13 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 venv: ## build .venv from the pinned requirements (quick when nothing changed)
-	@python3 apps/appengine/local/environment.py
+	@"$${PYTHON:-python3}" apps/appengine/local/environment.py
 
-run: venv ## start everything locally, no cloud account needed (PORT=8080, LOCAL_HOME=.local)
-	@exec $(PYTHON_IN_VENV) -m apps.appengine.local
+run: ## start everything locally, no cloud account needed (PORT=8080, LOCAL_HOME=.local)
+	@exec ./run
 
-test: venv ## run all tests, the core on SQLite and PostgreSQL, with and without Redis
-	$(PYTEST)
-	$(WITH_SERVICES) postgresql redis -- $(PYTEST) $(CORE_TESTS)
-	$(WITH_SERVICES) postgresql -- $(PYTEST) $(CORE_TESTS)
-	$(WITH_SERVICES) redis -- $(PYTEST) $(CORE_TESTS)
-
-PYTEST := $(PYTHON_IN_VENV) -m pytest --quiet -n 4 --dist worksteal
-WITH_SERVICES := $(PYTHON_IN_VENV) -m tests.with_services
-# What touches SQL or the cache; what docs/start-your-own.md has deleted is left out.
-CORE_TESTS := $(wildcard $(addprefix tests/unit/,core accounts applications deliveries api) tests/functional/test_costs.py)
+test: ## run all tests, the core on SQLite and PostgreSQL, with and without Redis
+	@exec ./test
 
 bench: venv ## measure messages through a whole local run (MESSAGES=1000)
 	$(PYTHON_IN_VENV) -m bench.throughput
@@ -41,8 +33,9 @@ format: venv ## format the code and apply safe lint fixes
 	.venv/bin/ruff check --fix .
 	.venv/bin/djlint --reformat --quiet apps
 
-requirements: venv ## compile requirements.txt and requirements-dev.txt from pyproject.toml
+requirements: venv ## compile the three requirements files from pyproject.toml
 	.venv/bin/uv pip compile pyproject.toml $(COMPILE) -o requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --group dev $(COMPILE) -c requirements.txt -o requirements-dev.txt
+	.venv/bin/uv pip compile --group services --no-deps $(COMPILE) -o requirements-services.txt
 
 COMPILE := --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet

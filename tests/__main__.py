@@ -1,0 +1,66 @@
+"""`./test`: every test, then the core on PostgreSQL and Redis, then one line about what could not run.
+
+    python -m tests [TESTS]
+
+With TESTS only those run. What is missing on a developer's machine is named in the last line; in CI
+(where the variable CI is set) that line is a failure.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from apps.appengine.local import environment
+from tests import not_run, with_services
+
+PYTEST = [sys.executable, "-m", "pytest", "--quiet", "-n", "4", "--dist", "worksteal", "-p", "tests.not_run"]
+# What touches SQL or the cache; what docs/start-your-own.md has deleted is left out.
+CORE = [
+    *(f"tests/unit/{app}" for app in ("core", "accounts", "applications", "deliveries", "api")),
+    "tests/functional/test_costs.py",
+]
+VARIANTS = (["postgresql", "redis"], ["postgresql"], ["redis"])
+
+
+def main(tests: list[str]) -> int:
+    """The exit code: that of the first pytest that failed, else 1 if in CI anything was not run."""
+    with tempfile.TemporaryDirectory() as folder:
+        skipped = Path(folder) / "skipped"
+        os.environ[not_run.FILE] = str(skipped)
+        code, missing = run_tests(tests)
+        missing = not_run.read(skipped) + missing
+    if missing:
+        sys.stdout.write(f"not run: {'; '.join(missing)}\n")
+    return code or int(bool(missing and os.environ.get("CI")))
+
+
+def run_tests(tests: list[str]) -> tuple[int, list[str]]:
+    """The exit code, and which variants lack a service. After a failure nothing more is run."""
+    if not tests:
+        install_what_lacks()
+    code, missing = subprocess.run([*PYTEST, *tests], check=False).returncode, []
+    for names in [] if tests else VARIANTS:
+        try:
+            code = code or with_services.run(names, [*PYTEST, *filter(os.path.exists, CORE)])
+        except with_services.ServiceMissing as error:
+            missing.append(f"the core on {' and '.join(names)} ({error})")
+    return code, missing
+
+
+def install_what_lacks() -> None:
+    """The services that the system has not come from PyPI. What cannot be installed is said in the end."""
+    if all(map(with_services.in_system, with_services.SERVICES)):
+        return
+    try:
+        environment.install_services()
+    except environment.SetupError as error:
+        sys.stdout.write(f"{error}\n")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # pytest has said so itself
+        sys.exit(130)

@@ -1,0 +1,56 @@
+"""A pytest plugin: what was skipped because a program is missing, for the one closing line of `./test`.
+
+    NOT_RUN=FILE pytest -p tests.not_run
+
+A test that cannot run on this machine is skipped with a reason that begins with `not run: ` and goes on
+with the cause. FILE gets a line of JSON for each: the test and the cause.
+"""
+
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+FILE = "NOT_RUN"
+MARK = "not run: "
+
+type Skipped = dict[str, set[str]]  # the ids of tests, by cause
+
+found: Skipped = defaultdict(set)
+
+
+def note(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Keep what was skipped for want of something."""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if MARK in reason:
+            found[reason.partition(MARK)[2]].add(report.nodeid)
+
+
+pytest_runtest_logreport = note
+pytest_collectreport = note
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the file; the processes of pytest-xdist send their reports to the first one."""
+    if not hasattr(session.config, "workerinput") and (path := os.environ.get(FILE)):
+        with Path(path).open("a") as file:
+            file.writelines(
+                json.dumps([test, cause]) + "\n" for cause, tests in found.items() for test in sorted(tests)
+            )
+
+
+def read(path: Path) -> list[str]:
+    """What one or more runs have written, as `2 tests of test_x.py (cause)`, each cause once."""
+    skipped: Skipped = defaultdict(set)
+    for line in path.read_text().splitlines() if path.exists() else []:
+        test, cause = json.loads(line)
+        skipped[cause].add(test)
+    return [f"{counted(tests)} ({cause})" for cause, tests in skipped.items()]
+
+
+def counted(tests: set[str]) -> str:
+    files = sorted({Path(test.partition("::")[0]).name for test in tests})
+    return f"{len(tests)} test{'s' * (len(tests) > 1)} of {', '.join(files)}"
