@@ -1,6 +1,7 @@
 """The documents tell the truth: what they name is there, and what they tell to type can be typed."""
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ MADE_LATER = {
     "apps/": "a folder, not a file",
     "mysite/": "a folder, not a file",
 }
-PROGRAMS = r"(?:make|curl|gcloud|cp|pip|python3|\.venv/bin/[\w-]+|[A-Z_]+=\S+ )"
+PROGRAMS = r"(?:make|curl|gcloud|cp|pip|python3|\./\w+|\.venv/bin/[\w-]+|[A-Z_]+=\S+ )"
 
 
 def named(document: Path) -> str:
@@ -127,8 +128,9 @@ def its_management_command_exists(words: list[str]) -> bool:
 
 
 def its_program_is_installed(words: list[str]) -> bool:
-    programs = [Path(word).name for word in words if word.startswith(".venv/bin/")]
-    return all((repository.PROGRAMS / program).exists() for program in programs)
+    programs = [repository.PROGRAMS / Path(word).name for word in words if word.startswith(".venv/bin/")]
+    programs += [ROOT / word for word in words if word.startswith("./")]
+    return all(os.access(program, os.X_OK) for program in programs)
 
 
 def its_modules_and_files_exist(words: list[str]) -> bool:

@@ -28,7 +28,7 @@ def lock(home: Path) -> int:
     if not try_lock(open_lock(home / "supervisor.lock")):
         raise RefusedError(
             f"Another run uses {home}. Stop it, or give this one a folder and a port of its own: "
-            "LOCAL_HOME=/path PORT=8081 make run"
+            "LOCAL_HOME=/path PORT=8081 ./run"
         )
     descriptor = open_lock(home / "programs.lock")
     deadline = time.monotonic() + STRAGGLER_SECONDS
@@ -64,7 +64,7 @@ def listen(port: int) -> list[socket.socket]:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise RefusedError(
-                    f"Port {port} is taken by another program. Choose another one: PORT={port + 1} make run"
+                    f"Port {port} is taken by another program. Choose another one: PORT={port + 1} ./run"
                 ) from error
             if family == socket.AF_INET:
                 raise RefusedError(f"Cannot listen on port {port}: {error.strerror}. Set PORT.") from error
