@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from . import indexes, server
+from . import server
 from .store import Store
 
 
@@ -33,11 +33,10 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        composites = indexes.parse(args.indexes.read_text() if args.indexes else "")
-        store = Store(args.file, composites)
+        store = Store(args.file, args.indexes, args.ttl)
     except (sqlite3.Error, ValueError, OSError) as error:
         sys.exit(f"datastore: {args.file or args.indexes}: {error}")
-    datastore = server.Datastore(store, composites, args.ttl)
+    datastore = server.Datastore(store)
     try:
         grpc_server, port = server.start(datastore, f"{args.host}:{args.port}")
     except OSError as error:

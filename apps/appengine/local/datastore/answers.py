@@ -10,22 +10,20 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from . import encoding, query, validate
-from .commit import stored_key
+from . import encoding, query, table, validate
 from .indexes import KEY, Composites
 from .messages import Entity, EntityResult, Value, types
 from .query import Asked
 from .refusals import invalid, unimplemented
 from .scan import Row, Scan
 from .store import current_version, now
+from .table import Stored
 
 LookupResponse: Any = types.LookupResponse.pb()
 RunQueryResponse: Any = types.RunQueryResponse.pb()
 RunAggregationQueryResponse: Any = types.RunAggregationQueryResponse.pb()
 ResultType = types.EntityResult.ResultType
 More = types.QueryResultBatch.MoreResultsType
-BY_KEY = "SELECT proto, version, created, updated FROM entity WHERE key = ?"
-BY_ID = "SELECT proto, version, created, updated FROM entity WHERE id = ?"
 MAX_BATCH = 1000  # results
 MAX_BATCH_BYTES = 4 << 20
 
@@ -44,20 +42,20 @@ def lookup(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]:
         if size > MAX_BATCH_BYTES:
             response.deferred.append(key)
             continue
-        found = db.execute(BY_KEY, (stored_key(key),)).fetchone()
+        found = table.find(db, table.stored_key(key))
         if found:
-            response.found.append(_result(*found))
-            size += len(found[0])
+            response.found.append(_result(found))
+            size += len(found.proto)
         else:
             response.missing.append(EntityResult(entity=Entity(key=key), version=missing_at or 1))
-        depends.append(found and found[1])
+        depends.append(found and found.version)
     return response, depends
 
 
-def _result(proto: bytes, version: int, created: int, updated: int) -> Any:
-    result = EntityResult(entity=Entity.FromString(proto), version=version)
-    result.create_time.FromMicroseconds(created)
-    result.update_time.FromMicroseconds(updated)
+def _result(found: Stored) -> Any:
+    result = EntityResult(entity=found.entity(), version=found.version)
+    result.create_time.FromMicroseconds(found.created)
+    result.update_time.FromMicroseconds(found.updated)
     return result
 
 
@@ -80,8 +78,9 @@ def run_query(db: sqlite3.Connection, request: Any, composites: Composites) -> t
         if count >= limit or count >= MAX_BATCH or size > MAX_BATCH_BYTES:
             batch.more_results = More.MORE_RESULTS_AFTER_LIMIT if count >= limit else More.NOT_FINISHED
             break
-        batch.entity_results.append(result := _row_result(db, asked, row))
+        result = _row_result(db, asked, row)
         result.cursor = scan.cursor(row, b"")
+        batch.entity_results.append(result)
         size += result.ByteSize()
         depends.append((row.entity, result.version))
         last = row
@@ -120,8 +119,7 @@ def _result_type(asked: Asked) -> Any:
 
 
 def _row_result(db: sqlite3.Connection, asked: Asked, row: Row) -> Any:
-    found = db.execute(BY_ID, (row.entity,)).fetchone()
-    result = _result(*found)
+    result = _result(table.get(db, row.entity))
     if asked.projection:
         projected = Entity(key=result.entity.key)
         values = row.values() if asked.projection != [KEY] else {}

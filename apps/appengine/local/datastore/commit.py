@@ -1,24 +1,22 @@
 """Mutations: checked and encoded beside each other, applied one after the other."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import randbelow
 from typing import Any
 
 import grpc
 
-from . import encoding, validate
-from .indexes import Composites, entries
-from .messages import Entity, types
-from .refusals import Refused, invalid, unimplemented
-from .store import put_entries, tick
+from . import metadata, table, validate
+from .indexes import Composites, Values, entries, values_of
+from .messages import types
+from .refusals import Refused, invalid, refuse_fields
+from .store import Store, tick
+from .table import Stored
 
 MutationResult: Any = types.MutationResult.pb()
 FAIL = types.Mutation.ConflictResolutionStrategy.FAIL
 NON_TRANSACTIONAL = types.CommitRequest.Mode.NON_TRANSACTIONAL
-FIND = "SELECT id, proto, version, created, updated FROM entity WHERE key = ?"
-INSERT = "INSERT INTO entity (key, proto, version, created, updated, expires) VALUES (?, ?, ?, ?, ?, ?)"
-UPDATE = "UPDATE entity SET proto = ?, version = ?, updated = ?, expires = ? WHERE id = ?"
 
 
 def random_id() -> int:
@@ -28,70 +26,56 @@ def random_id() -> int:
 
 @dataclass
 class Change:
-    """A mutation, checked, with all that can be worked out before its turn."""
+    """A mutation, checked, with what can be worked out before its turn."""
 
-    operation: str  # insert, update, upsert, delete
     mutation: Any
     key: Any
-    stored_key: bytes
-    proto: bytes
-    entries: set[bytes]
-    expires: int | None
-    allocated: bool
+    allocated: bool = False
+    values: Values = field(default_factory=dict)
+    entries: set[bytes] = field(default_factory=set)
+
+    @property
+    def operation(self) -> str:
+        """insert, update, upsert or delete."""
+        return str(self.mutation.WhichOneof("operation"))
 
 
-class Changes:
+class Commit:
     """The mutations of one commit."""
 
-    def __init__(self, request: Any, composites: Composites, expiry: str) -> None:
+    def __init__(self, request: Any, store: Store) -> None:
         """Raises Refused."""
-        self._expiry = expiry
-        self._composites = composites
+        self._store = store
+        self._composites = store.composites
         self._changes = [self._change(mutation, request) for mutation in request.mutations]
-        keys = {change.stored_key for change in self._changes}
+        keys = {table.stored_key(change.key) for change in self._changes}
         if request.mode == NON_TRANSACTIONAL and len(keys) < len(self._changes):
-            raise invalid(
-                "a non-transactional commit may not contain multiple mutations affecting the same entity."
-            )
+            raise invalid("a non-transactional commit has no two mutations that affect the same entity.")
 
     def _change(self, mutation: Any, request: Any) -> Change:
         operation = mutation.WhichOneof("operation")
         if operation is None:
-            raise invalid("a mutation has an operation.")
-        for field in ("property_mask", "property_transforms"):
-            if field in {descriptor.name for descriptor, _ in mutation.ListFields()}:
-                raise unimplemented(f"Mutation.{field}")
+            raise invalid("a mutation is an insert, an update, an upsert or a delete.")
+        refuse_fields(mutation, "property_mask", "property_transforms")
         of = getattr(mutation, operation)
         key = of if operation == "delete" else of.key
         validate.fill_partition(key, request)
         if operation == "delete":
             validate.written_key(key, complete=True)
-            return Change(operation, mutation, key, stored_key(key), b"", set(), None, allocated=False)
+            return Change(mutation, key)
         validate.entity(of, complete=operation == "update")
         allocated = key.path[-1].WhichOneof("id_type") is None
         if allocated:
             key.path[-1].id = random_id()
-        encoded = entries(of, self._composites)
-        return Change(
-            operation,
-            mutation,
-            key,
-            stored_key(key),
-            of.SerializeToString(),
-            encoded,
-            self._expires(of),
-            allocated,
-        )
-
-    def _expires(self, entity: Any) -> int | None:
-        """Microseconds since 1970, if the entity has the property that says when it ends."""
-        if self._expiry not in entity.properties:
-            return None
-        value = entity.properties[self._expiry]
-        return value.timestamp_value.ToMicroseconds() if value.HasField("timestamp_value") else None
+        values = values_of(of)
+        return Change(mutation, key, allocated, values, entries(key, values, self._composites))
 
     def apply(self, db: sqlite3.Connection) -> tuple[list[Any], int, int]:
         """The result of each mutation, how many index entries changed, the version. Raises Refused."""
+        if self._composites is not self._store.composites:  # index.yaml has changed meanwhile
+            self._composites = self._store.composites
+            for change in self._changes:
+                change.entries = entries(change.key, change.values, self._composites)
         version, results, updates = tick(db), [], 0
         for change in self._changes:
             result, changed = self._apply(db, change, version)
@@ -100,63 +84,49 @@ class Changes:
         return results, updates, version
 
     def _apply(self, db: sqlite3.Connection, change: Change, version: int) -> tuple[Any, int]:
-        found = db.execute(FIND, (change.stored_key,)).fetchone()
+        found = table.find(db, table.stored_key(change.key))
         if _conflicts(change.mutation, found):
-            result = MutationResult(version=found[2] if found else version, conflict_detected=True)
-            if found:
-                result.create_time.FromMicroseconds(found[3])
-                result.update_time.FromMicroseconds(found[4])
-            return result, 0
+            return _result(found.version if found else version, found, conflict_detected=True), 0
         if change.operation == "insert" and found:
             raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"entity already exists: {_shown(change.key)}")
         if change.operation == "update" and not found:
             raise Refused(grpc.StatusCode.NOT_FOUND, f"no entity to update: {_shown(change.key)}")
-        result = MutationResult(version=version, key=change.key if change.allocated else None)
         if change.operation == "delete":
-            return result, self._delete(db, found)
-        result.create_time.FromMicroseconds(found[3] if found else version)
-        result.update_time.FromMicroseconds(version)
-        return result, self._put(db, change, found, version)
+            return _result(version, None), table.delete(db, found, self._composites) if found else 0
+        entity = getattr(change.mutation, change.operation)
+        old = found.entries(self._composites) if found else set()
+        expires = self._store.expires(entity)
+        updates = table.put(db, found, entity, (old, change.entries), version, expires)
+        metadata.note(db, self._store.known, change.key, change.values, version)
+        written = Stored(0, b"", version, found.created if found else version, version)
+        return _result(version, written, key=change.key if change.allocated else None), updates
 
-    def _put(self, db: sqlite3.Connection, change: Change, found: Any, version: int) -> int:
-        if found:
-            db.execute(UPDATE, (change.proto, version, version, change.expires, found[0]))
-            old = entries(Entity.FromString(found[1]), self._composites)
-            return put_entries(db, found[0], old, change.entries)
-        row = (change.stored_key, change.proto, version, version, version, change.expires)
-        entity = db.execute(INSERT, row).lastrowid
-        return put_entries(db, entity or 0, set(), change.entries)
 
-    def _delete(self, db: sqlite3.Connection, found: Any) -> int:
-        if not found:
-            return 0
-        db.execute("DELETE FROM entity WHERE id = ?", (found[0],))
-        return put_entries(db, found[0], entries(Entity.FromString(found[1]), self._composites), set())
+def _result(version: int, stored: Stored | None, **fields: Any) -> Any:
+    result = MutationResult(version=version, **fields)
+    if stored:
+        result.create_time.FromMicroseconds(stored.created)
+        result.update_time.FromMicroseconds(stored.updated)
+    return result
 
 
 def delete_expired(db: sqlite3.Connection, composites: Composites, until: int) -> int:
-    """Delete the entities whose time, in microseconds since 1970, is over; how many."""
-    rows = db.execute("SELECT id, proto FROM entity WHERE expires <= ? LIMIT 500", (until,)).fetchall()
-    for entity, proto in rows:
-        db.execute("DELETE FROM entity WHERE id = ?", (entity,))
-        put_entries(db, entity, entries(Entity.FromString(proto), composites), set())
-    return len(rows)
+    """Delete entities whose time, in microseconds since 1970, is over, 500 at most; how many."""
+    found = [Stored(*row) for row in db.execute(f"{table.SELECT} expires <= ? LIMIT 500", (until,))]
+    for stored in found:
+        table.delete(db, stored, composites)
+    return len(found)
 
 
-def stored_key(key: Any) -> bytes:
-    """How the table knows a complete key."""
-    return encoding.partition(key) + encoding.path(key)
-
-
-def _conflicts(mutation: Any, found: Any) -> bool:
+def _conflicts(mutation: Any, found: Stored | None) -> bool:
     """Whether the entity is not as the client last saw it. Raises Refused when that is to fail the commit."""
     expected = mutation.WhichOneof("conflict_detection_strategy")
     if expected is None:
         return False
     if expected == "base_version":
-        conflicts = bool(mutation.base_version != (found[2] if found else 0))
+        conflicts = bool(mutation.base_version != (found.version if found else 0))
     else:
-        conflicts = bool(mutation.update_time.ToMicroseconds() != (found[4] if found else 0))
+        conflicts = bool(mutation.update_time.ToMicroseconds() != (found.updated if found else 0))
     if conflicts and mutation.conflict_resolution_strategy == FAIL:
         raise Refused(grpc.StatusCode.ABORTED, "the entity has changed since: conflict detected.")
     return conflicts

@@ -22,6 +22,7 @@ KEY = "__key__"
 MAX_ENTRIES = 20_000
 MAX_COMPOSITE_BYTES = 2 << 20
 
+Values = dict[str, set[bytes]]  # encoded, by property
 Properties = tuple[tuple[str, bool], ...]  # names, each with whether it descends
 
 
@@ -80,12 +81,12 @@ def digest(partition: bytes, index: Index) -> bytes:
     return hashlib.blake2b(repr((partition, index)).encode(), digest_size=8).digest()
 
 
-def values_of(entity: Any) -> dict[str, set[bytes]]:
+def values_of(entity: Any) -> Values:
     """The encoded values by which an entity is found, by property; within an entity value, by dotted name.
 
     An empty array has none, so no index knows the entity by that property.
     """
-    values: dict[str, set[bytes]] = {}
+    values: Values = {}
     for name, value in _indexed(entity, ""):
         values.setdefault(name, set()).add(value)
     return values
@@ -109,10 +110,9 @@ def _indexed_value(name: str, value: Any) -> Iterator[tuple[str, bytes]]:
             yield name, encoding.value(value)
 
 
-def entries(entity: Any, composites: Composites) -> set[bytes]:
-    """All entries of an entity with a complete key. Raises Refused: more than production takes."""
-    partition, path = encoding.partition(entity.key), encoding.path(entity.key)
-    kind, values = entity.key.path[-1].kind, values_of(entity)
+def entries(key: Any, values: Values, composites: Composites) -> set[bytes]:
+    """All entries of an entity by its complete key. Raises Refused: more than production takes."""
+    partition, path, kind = encoding.partition(key), encoding.path(key), key.path[-1].kind
     found = {digest(partition, Index(kind)) + path}
     for name, encoded in values.items():
         up, down = (digest(partition, Index(kind, ((name, descends),))) for descends in (False, True))
@@ -121,15 +121,13 @@ def entries(entity: Any, composites: Composites) -> set[bytes]:
     composite = [
         digest(partition, index) + entry
         for index in composites.get(kind, ())
-        for entry in _composite_entries(index, values, entity.key, path)
+        for entry in _composite_entries(index, values, key, path)
     ]
     _check_limits(found, composite)
     return found.union(composite)
 
 
-def _composite_entries(
-    index: Index, values: Mapping[str, set[bytes]], key: Any, path: bytes
-) -> Iterator[bytes]:
+def _composite_entries(index: Index, values: Values, key: Any, path: bytes) -> Iterator[bytes]:
     """One for each combination of values, and of ancestors: none if a property has no value."""
     columns: list[Iterable[bytes]] = []
     if index.ancestor:

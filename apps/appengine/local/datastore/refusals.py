@@ -1,5 +1,7 @@
 """Errors with the codes that production answers."""
 
+from typing import Any
+
 import grpc
 
 
@@ -17,3 +19,10 @@ def invalid(message: str) -> Refused:
 
 def unimplemented(what: str) -> Refused:
     return Refused(grpc.StatusCode.UNIMPLEMENTED, f"{what} is not implemented by the embedded Datastore.")
+
+
+def refuse_fields(message: Any, *names: str) -> None:
+    """Raises Refused: the message asks for what is not there."""
+    for descriptor, _ in message.ListFields():
+        if descriptor.name in names:
+            raise unimplemented(f"{type(message).__name__}.{descriptor.name}")

@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 
 from . import answers, validate
-from .commit import NON_TRANSACTIONAL, Changes, delete_expired, random_id
+from .commit import NON_TRANSACTIONAL, Commit, delete_expired, random_id
 from .indexes import Composites
 from .messages import types
-from .refusals import Refused, invalid, unimplemented
+from .refusals import Refused, invalid, refuse_fields, unimplemented
 from .store import Store, now
 from .transactions import Transactions, check
 
@@ -37,10 +37,8 @@ Call = Callable[[Any], Any]
 class Datastore:
     """The calls, by their names. Each takes the request message and returns the response message."""
 
-    def __init__(self, store: Store, composites: Composites, expiry: str) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._composites = composites
-        self._expiry = expiry
         self._transactions = Transactions(store)
         self.calls: dict[str, tuple[Any, Call]] = {
             "Lookup": (types.LookupRequest.pb(), self.lookup),
@@ -59,15 +57,24 @@ class Datastore:
 
     def run_query(self, request: Any) -> Any:
         """One batch; the client asks on from its cursor."""
-        return self._read(request, lambda db: answers.run_query(db, request, self._composites))
+        return self._queried(request, answers.run_query)
 
     def run_aggregation_query(self, request: Any) -> Any:
         """All results count, however many."""
-        return self._read(request, lambda db: answers.run_aggregation(db, request, self._composites))
+        return self._queried(request, answers.run_aggregation)
+
+    def _queried(self, request: Any, query: Callable[[sqlite3.Connection, Any, Composites], Any]) -> Any:
+        """A query that is refused for want of an index is asked again if index.yaml has changed meanwhile."""
+        try:
+            return self._read(request, lambda db: query(db, request, self._store.composites))
+        except Refused as refused:
+            if refused.code != grpc.StatusCode.FAILED_PRECONDITION or not self._store.reread_indexes():
+                raise
+        return self._read(request, lambda db: query(db, request, self._store.composites))
 
     def _read(self, request: Any, read: Callable[[sqlite3.Connection], tuple[Any, Any]]) -> Any:
         """Outside or inside of a transaction, or in a new one, whose identifier is then in the answer."""
-        _only(request, "explain_options", "property_mask")
+        refuse_fields(request, "explain_options", "property_mask")
         options = request.read_options
         consistency = options.WhichOneof("consistency_type")
         if consistency == "read_time":
@@ -95,24 +102,21 @@ class Datastore:
             return self._commit_transaction(request)
         elif not request.HasField("single_use_transaction"):
             raise invalid("a transactional commit names a transaction.")
-        return self._committed(self._store.write(self._changes(request).apply))
+        return self._committed(self._store.write(Commit(request, self._store).apply))
 
     def _commit_transaction(self, request: Any) -> Any:
         with self._transactions.ending(request.transaction) as transaction:
             if transaction.read_only and request.mutations:
                 raise invalid("Cannot modify entities in a read-only transaction.")
-            changes = self._changes(request)
+            commit = Commit(request, self._store)
             if not request.mutations:
                 return self._committed(([], 0, now()))  # what was read is one snapshot: nothing to compare
 
             def apply(db: sqlite3.Connection) -> Any:
                 check(db, transaction)
-                return changes.apply(db)
+                return commit.apply(db)
 
             return self._committed(self._store.write(apply))
-
-    def _changes(self, request: Any) -> Changes:
-        return Changes(request, self._composites, self._expiry)
 
     def _committed(self, done: tuple[list[Any], int, int]) -> Any:
         results, updates, version = done
@@ -150,15 +154,8 @@ class Datastore:
 
     def delete_expired(self) -> None:
         """Delete the entities whose time is over."""
-        while self._store.write(lambda db: delete_expired(db, self._composites, now())):
+        while self._store.write(lambda db: delete_expired(db, self._store.composites, now())):
             pass
-
-
-def _only(request: Any, *refused: str) -> None:
-    """Raises Refused: the request asks for what is not there."""
-    for descriptor, _ in request.ListFields():
-        if descriptor.name in refused:
-            raise unimplemented(descriptor.name)
 
 
 class Handler(grpc.GenericRpcHandler):
@@ -179,6 +176,8 @@ def _handler(message: Any, call: Call) -> Any:
             return call(request)
         except Refused as refused:
             context.abort(refused.code, str(refused))
+        except ValueError as error:  # index.yaml, edited just now
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except sqlite3.OperationalError as error:
             context.abort(grpc.StatusCode.INTERNAL, f"the Datastore's file cannot be used: {error}")
 

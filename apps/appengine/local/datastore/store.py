@@ -16,19 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import indexes
+from . import indexes, table
 from .indexes import Composites
-from .messages import Entity
+from .metadata import Known
+from .table import Stored
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS entity (
-    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, proto BLOB NOT NULL,
-    version INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL, expires INTEGER
-) STRICT;
-CREATE INDEX IF NOT EXISTS expiring ON entity (expires) WHERE expires IS NOT NULL;
-CREATE TABLE IF NOT EXISTS entry (entry BLOB PRIMARY KEY, entity INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-"""
 FORMAT = 1
 BUSY_SECONDS = 30
 CACHE_KIB = 2000
@@ -39,16 +31,24 @@ type Job = tuple[Callable[[sqlite3.Connection], Any], Future[Any]]
 class Store:
     """Opened on a file, or on none: then it forgets."""
 
-    def __init__(self, path: Path | None, composites: Composites) -> None:
-        """Raises sqlite3.Error, ValueError: the file is of another format."""
+    composites: Composites
+
+    def __init__(self, path: Path | None, index_yaml: Path | None = None, ttl: str = "") -> None:
+        """Without index.yaml the indexes stay as they are. `ttl` names the property of a time to be deleted.
+
+        Raises sqlite3.Error; ValueError: index.yaml, or the file, is of another form.
+        """
         self._folder = None if path else tempfile.TemporaryDirectory(prefix="datastore-")
         self._path = path or Path(self._folder.name if self._folder else "") / "memory"
         self._synchronous = "FULL" if path else "OFF"
+        self._index_yaml = index_yaml
+        self._ttl = ttl
+        self.known: Known = set()
         self._idle: list[sqlite3.Connection] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = self._connect()
-        self._prepare(composites)
+        self._prepare()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
@@ -59,17 +59,46 @@ class Store:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return db
 
-    def _prepare(self, composites: Composites) -> None:
+    def _prepare(self) -> None:
         db = self._writer
         (found,) = db.execute("PRAGMA user_version").fetchone()
         if found not in (0, FORMAT):
-            raise ValueError(f"{self._path} has format {found}; this Datastore reads {FORMAT}. Delete it.")
+            raise ValueError(
+                f"it has format {found}, and this Datastore reads {FORMAT}: delete it, or move it away."
+            )
         db.execute("BEGIN IMMEDIATE")
-        for statement in SCHEMA.split(";"):
+        for statement in table.SCHEMA.split(";"):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {FORMAT}")
-        _build_indexes(db, composites)
+        self.composites = _indexes(db)
+        if self._index_yaml:
+            self._build_indexes(db, indexes.parse(self._index_yaml.read_text()))
         db.execute("COMMIT")
+
+    def reread_indexes(self) -> bool:
+        """Whether index.yaml had changed; then the entries are as it wants them. Raises ValueError."""
+        composites = indexes.parse(self._index_yaml.read_text()) if self._index_yaml else self.composites
+        if composites == self.composites:
+            return False
+        self.write(lambda db: self._build_indexes(db, composites))
+        return True
+
+    def _build_indexes(self, db: sqlite3.Connection, composites: Composites) -> None:
+        if composites != self.composites:
+            for row in db.execute(f"{table.SELECT} 1").fetchall():
+                stored = Stored(*row)
+                table.put_entries(db, stored.id, stored.entries(self.composites), stored.entries(composites))
+        listed = [index.as_yaml() for of_kind in composites.values() for index in of_kind]
+        text = "indexes:\n" + "\n".join(listed)
+        db.execute("INSERT OR REPLACE INTO state VALUES ('index.yaml', ?)", (text,))
+        self.composites = composites
+
+    def expires(self, entity: Any) -> int | None:
+        """When it is to be deleted, in microseconds since 1970."""
+        if self._ttl not in entity.properties:
+            return None
+        value = entity.properties[self._ttl]
+        return value.timestamp_value.ToMicroseconds() if value.HasField("timestamp_value") else None
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -99,8 +128,10 @@ class Store:
         return future.result()
 
     def reset(self) -> None:
-        """Forget all entities."""
+        """Forget all entities, and read index.yaml again."""
         self.write(lambda db: [db.execute("DELETE FROM entity"), db.execute("DELETE FROM entry")])
+        self.known.clear()
+        self.reread_indexes()
 
     def close(self) -> None:
         """Finish what was asked for and close the file."""
@@ -168,21 +199,7 @@ def current_version(db: sqlite3.Connection) -> int:
     return found[0] if found else 0
 
 
-def put_entries(db: sqlite3.Connection, entity: int, old: set[bytes], new: set[bytes]) -> int:
-    """Make the index entries of an entity `new`; how many changed."""
-    db.executemany("DELETE FROM entry WHERE entry = ?", [(entry,) for entry in old - new])
-    db.executemany("INSERT INTO entry VALUES (?, ?)", [(entry, entity) for entry in sorted(new - old)])
-    return len(old ^ new)
-
-
-def _build_indexes(db: sqlite3.Connection, composites: Composites) -> None:
-    """Bring the entries in line with index.yaml when it has changed since the last start."""
-    listed = [index.as_yaml() for of_kind in composites.values() for index in of_kind]
-    wanted = "indexes:\n" + "\n".join(listed)
+def _indexes(db: sqlite3.Connection) -> Composites:
+    """The composite indexes for which the file has entries."""
     found = db.execute("SELECT value FROM state WHERE name = 'index.yaml'").fetchone()
-    before = indexes.parse(found[0]) if found else {}
-    if before != composites:
-        for entity, proto in db.execute("SELECT id, proto FROM entity").fetchall():
-            of = Entity.FromString(proto)
-            put_entries(db, entity, indexes.entries(of, before), indexes.entries(of, composites))
-    db.execute("INSERT OR REPLACE INTO state VALUES ('index.yaml', ?)", (wanted,))
+    return indexes.parse(found[0]) if found else {}
