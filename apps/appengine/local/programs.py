@@ -107,12 +107,20 @@ class Run:
         }
         return self._program("cron", module("apps.appengine.local.cron_clock", options))
 
+    def datastore_viewer(self) -> Program:
+        options = {
+            "page": self.unix("datastore"),
+            "datastore": self.environment["DATASTORE_EMULATOR_HOST"],
+            "indexes": self.root / "index.yaml",
+        }
+        return self._program("viewer", module("apps.appengine.local.datastore_viewer", options))
+
     def manage(self, *arguments: str) -> Program:
         return self._program("manage", [sys.executable, str(self.root / "manage.py"), *arguments])
 
     def pages(self) -> list[str]:
         """The parts that show a page of their own under /_local/."""
-        return ["queues", "cron"] if self.starts_queue_server else ["cron"]
+        return [*(["queues"] if self.starts_queue_server else []), "cron", "datastore"]
 
     def unix(self, name: str) -> str:
         return f"unix:{self.sockets / name}"

@@ -74,6 +74,7 @@ class Supervisor:
         await self._wait_for_datastore()
         self._children["web"] = Child(run.web(), self._console)
         self._children["door"] = Child(run.front_door(), self._console)
+        self._children["viewer"] = Child(run.datastore_viewer(), self._console)
         titles = json.loads(await self._manage("local_first_start"))
         await self._wait_for_page("/readyz")
         self._children["cron"] = Child(run.cron_clock(), self._console)
@@ -108,7 +109,7 @@ class Supervisor:
         """Those that bring in work first, the Datastore last: requests under way may still write."""
         for listening in self._run.listening:
             listening.close()
-        for names in [("cron", "door"), ("queues",), ("web",), ("datastore",)]:
+        for names in [("cron", "door", "viewer"), ("queues",), ("web",), ("datastore",)]:
             await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
         self._run_env.unlink(missing_ok=True)
 
