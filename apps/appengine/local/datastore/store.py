@@ -21,7 +21,7 @@ from .indexes import Composites
 from .metadata import Known
 from .table import Stored
 
-FORMAT = 1
+FORMAT = 0x57420001  # in the file's header, as SQLite's application_id; the last digits are the version
 BUSY_SECONDS = 30
 CACHE_KIB = 2000
 
@@ -47,6 +47,7 @@ class Store:
         self._idle: list[sqlite3.Connection] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        _claim(self._path)
         self._writer = self._connect()
         self._prepare()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
@@ -61,15 +62,9 @@ class Store:
 
     def _prepare(self) -> None:
         db = self._writer
-        (found,) = db.execute("PRAGMA user_version").fetchone()
-        if found not in (0, FORMAT):
-            raise ValueError(
-                f"it has format {found}, and this Datastore reads {FORMAT}: delete it, or move it away."
-            )
         db.execute("BEGIN IMMEDIATE")
         for statement in table.SCHEMA.split(";"):
             db.execute(statement)
-        db.execute(f"PRAGMA user_version = {FORMAT}")
         self.composites = _indexes(db)
         if self._index_yaml:
             self._build_indexes(db, indexes.parse(self._index_yaml.read_text()))
@@ -197,6 +192,19 @@ def current_version(db: sqlite3.Connection) -> int:
     """Of the last commit in this snapshot."""
     found = db.execute("SELECT value FROM state WHERE name = 'version'").fetchone()
     return found[0] if found else 0
+
+
+def _claim(path: Path) -> None:
+    """Mark a new file as ours. Raises ValueError, and changes nothing: it is something else."""
+    with path.open("ab+") as file:
+        file.seek(0)
+        header = file.read(72)
+    if not header:
+        db = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        db.execute(f"PRAGMA application_id = {FORMAT}")
+        db.close()
+    elif header[68:] != FORMAT.to_bytes(4, "big"):
+        raise ValueError("it is not a file of this version of the Datastore: name another, or delete it.")
 
 
 def _indexes(db: sqlite3.Connection) -> Composites:
