@@ -21,7 +21,7 @@ thead th, .fixed { white-space: nowrap; }
 .stopped { color: var(--warn); font-weight: 600; }
 .name { overflow-wrap: anywhere; font: .85rem/1.5 ui-monospace, monospace; } .long { min-width: 16rem; }
 form { display: inline; } button { font: inherit; padding: .1rem .6rem; cursor: pointer; }
-small { color: var(--quiet); display: block; margin-bottom: .5rem; }
+small { color: var(--quiet); display: block; font-weight: normal; } small + button { margin-top: .5rem; }
 label { display: block; font-weight: 600; }
 textarea, pre { font: .85rem/1.5 ui-monospace, monospace; }
 textarea { box-sizing: border-box; display: block; width: 100%; margin: .2rem 0 .5rem; padding: .4rem; }

@@ -7,31 +7,18 @@ from typing import Any
 from aiohttp import hdrs, web
 from yarl import URL
 
+from apps.appengine.local.plain_page import html, table
+
 from .clock import Clock, Entry
 
 CLOCK = web.AppKey("clock", Clock)
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Cron</title>
-<meta name="viewport" content="width=device-width">
-<style>
-  body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }}
-  table {{ border-collapse: collapse; width: 100% }}
-  th, td {{ border-bottom: 1px solid #ddd; padding: .4rem .6rem; text-align: left; vertical-align: top }}
-  small {{ color: #666; display: block }}
-</style>
-<h1>Cron</h1>
-<p>The jobs of cron.yaml, as the local clock runs them. Times are UTC. <a href="jobs.json">JSON</a></p>
-<table>
-<tr><th>Job<th>Schedule<th>Next run<th>Last run<th>Outcome<th>
-{rows}
-</table>
-</html>
-"""
-ROW = """<tr><td>{url}<small>{description}</small><td>{schedule}<small>{timezone}</small>
-<td>{next_run}<td>{last_run}<td>{outcome}<td><form method="post" action="run?{query}">
-<button>Run now</button></form>"""
+SAID = """<p>The jobs of cron.yaml, as the local clock runs them. Times are UTC.
+<a href="jobs.json">As JSON</a></p>"""
+EMPTY = "<p class=quiet>cron.yaml has no jobs yet.</p>"
+HEAD = ["Job", "Schedule", "Next run", "Last run", "Outcome", "Action"]
+ROW = """<th scope=row>{url}<small>{description}</small></th><td>{schedule}<small>{timezone}</small></td>
+<td>{next_run}</td><td>{last_run}</td><td>{outcome}</td><td class=fixed><form method="post" action="run?{query}">
+<button aria-label="Run {url} now">Run now</button></form></td>"""
 
 
 def application(clock: Clock) -> web.Application:
@@ -45,8 +32,8 @@ def application(clock: Clock) -> web.Application:
 
 
 async def show(request: web.Request) -> web.Response:
-    rows = "\n".join(map(row, request.app[CLOCK].entries))
-    return web.Response(text=PAGE.format(rows=rows), content_type="text/html")
+    rows = [row(entry) for entry in request.app[CLOCK].entries]
+    return html("Cron", SAID + (table("Jobs", HEAD, rows) if rows else EMPTY))
 
 
 def row(entry: Entry) -> str:

@@ -17,6 +17,7 @@ from .refusals import invalid
 NULL, FIXED, BOOLEAN, BYTES, FLOAT, POINT, KEY = b"\x05", b"\x10", b"\x18", b"\x20", b"\x28", b"\x30", b"\x38"
 # Within a path: its end sorts before every step, so that a parent sorts before its children.
 END, STEP, ID, NAME = b"\x01", b"\x02", b"\x01", b"\x02"
+INDEX_VALUE = 18  # Value.meaning
 _SIGN, _ALL_BITS = 1 << 63, (1 << 64) - 1
 AFTER = b"\xff"  # greater than whatever may follow an encoding
 _TURNED = bytes(range(255, -1, -1))
@@ -140,8 +141,10 @@ def end_of(data: bytes, at: int) -> int:
 
 
 def read_value(data: bytes) -> Any:
-    """The value as an index gives it back: a date as microseconds, as projections do in production."""
-    return _DECODERS[data[:1]](data)
+    """The value as a projection gives it back: marked as an index's, and a date as microseconds."""
+    of = _DECODERS[data[:1]](data)
+    of.meaning = INDEX_VALUE
+    return of
 
 
 def _read_bytes(data: bytes) -> Any:

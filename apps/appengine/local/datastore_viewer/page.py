@@ -201,12 +201,13 @@ def property_table(entity: Any) -> str:
     """Name, value, type, and whether it is indexed."""
     if not entity.properties:
         return "<p class=quiet>It has no properties.</p>"
-    return table(
-        "Properties",
-        ["Property", "Value", "Type", "Indexed"],
-        [
-            f"<th scope=row>{escape(name)}</th><td class=name>{escape(values.shown(value, values.LONG))}</td>"
-            f"<td>{values.type_of(value)}</td><td>{'yes' if values.is_indexed(value) else 'no'}</td>"
-            for name, value in sorted(entity.properties.items())
-        ],
+    rows = [property_row(name, entity.properties[name]) for name in sorted(entity.properties)]
+    return table("Properties", ["Property", "Value", "Type", "Indexed"], rows)
+
+
+def property_row(name: str, value: Any) -> str:
+    text = values.shown(value, values.LONG)
+    return (
+        f'<th scope=row>{escape(name)}</th><td class="{width(text)}">{escape(text)}</td>'
+        f"<td>{values.type_of(value)}</td><td>{'yes' if values.is_indexed(value) else 'no'}</td>"
     )
