@@ -243,12 +243,12 @@ def test_what_is_missing_is_one_closing_line_and_in_ci_a_failure(
 def run_tests(tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Runs `./test` on a file with that text: its exit code and the last line that it printed."""
 
-    def run(text: str, **variables: str) -> tuple[int, str]:
+    def run(text: str, workers: int = 0, **variables: str) -> tuple[int, str]:
         (tmp_path / "test_it.py").write_text(text)
         (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\n")
         without_ci = {name: value for name, value in os.environ.items() if name != "CI"}
         done = subprocess.run(
-            [sys.executable, "-m", "tests", str(tmp_path / "test_it.py")],
+            [sys.executable, "-m", "tests", str(tmp_path / "test_it.py"), f"-n{workers}"],
             cwd=ROOT,
             env=without_ci | variables,
             capture_output=True,
@@ -269,7 +269,7 @@ def test_tests_that_were_skipped_for_want_of_a_program_are_in_the_closing_line(
         for number, reason in enumerate(reasons)
     ]
     line = "not run: 2 tests of test_it.py (Java is missing)"
-    assert run_tests("".join(tests)) == (0, line)
+    assert run_tests("".join(tests), workers=1) == (0, line)
     assert run_tests("".join(tests), CI="true") == (1, line)
 
 

@@ -142,6 +142,9 @@ def test_the_run_command_starts_it_and_the_cron_job_s_task_writes_its_entity(wit
         assert look(with_greetings) == "[]"
         run_now(f"{system.url}/_local/cron/", "/_cron/greet")
         assert wait_until(lambda: look(with_greetings) == "['Good day, everybody']", 60), system.output[-20:]
+        assert "Good day, everybody" in read(
+            f"{system.url}/_local/datastore/query?gql=SELECT+*+FROM+Greeting"
+        )
     finally:
         system.stop()
 
@@ -151,13 +154,14 @@ def look(folder: Path) -> str:
     return repository.manage(folder, "shell", "--verbosity", "0", "--command", LOOK).strip()
 
 
+def read(address: str, method: str = "GET") -> str:
+    """The page at the address. Raises OSError."""
+    with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=30) as answer:
+        return str(answer.read().decode())
+
+
 def run_now(page: str, job: str) -> None:
     """Press the button of the job."""
-    with urllib.request.urlopen(page, timeout=10) as answer:
-        actions = [
-            html.unescape(action) for action in re.findall(r'action="([^"]+)"', answer.read().decode())
-        ]
-    [action] = [action for action in actions if urllib.parse.quote(job, safe="/") in action]
-    pressed = urllib.request.Request(urllib.parse.urljoin(page, action), method="POST")
-    with urllib.request.urlopen(pressed, timeout=30) as answer:
-        assert answer.status == 200
+    actions = [html.unescape(action) for action in re.findall(r'action="([^"]+)"', read(page))]
+    [action] = [action for action in actions if job in action]
+    read(urllib.parse.urljoin(page, action), "POST")

@@ -17,8 +17,9 @@ SAID = """<p>The jobs of cron.yaml, as the local clock runs them. Times are UTC.
 EMPTY = "<p class=quiet>cron.yaml has no jobs yet.</p>"
 HEAD = ["Job", "Schedule", "Next run", "Last run", "Outcome", "Action"]
 ROW = """<th scope=row>{url}<small>{description}</small></th><td>{schedule}<small>{timezone}</small></td>
-<td>{next_run}</td><td>{last_run}</td><td>{outcome}</td><td class=fixed><form method="post" action="run?{query}">
-<button aria-label="Run {url} now">Run now</button></form></td>"""
+<td>{next_run}</td><td>{last_run}</td><td>{outcome}</td>
+<td class=fixed><form method="post" action="run?{query}"><button aria-label="Run now {url}">Run now</button>
+</form></td>"""
 
 
 def application(clock: Clock) -> web.Application:

@@ -80,7 +80,7 @@ class Store:
 
     def _build_indexes(self, db: sqlite3.Connection, composites: Composites) -> None:
         if composites != self.composites:
-            for row in db.execute(f"{table.SELECT} 1").fetchall():
+            for row in db.execute(f"{table.SELECT} 1"):
                 stored = Stored(*row)
                 table.put_entries(db, stored.id, stored.entries(self.composites), stored.entries(composites))
         listed = [index.as_yaml() for of_kind in composites.values() for index in of_kind]
@@ -106,7 +106,10 @@ class Store:
 
     def snapshot(self) -> sqlite3.Connection:
         """What is committed now, for as long as it is wanted: give it to `release`."""
-        db = self._idle.pop() if self._idle else self._connect()
+        try:
+            db = self._idle.pop()
+        except IndexError:
+            db = self._connect()
         db.execute("BEGIN")
         db.execute("SELECT 1 FROM state").fetchone()  # the first read takes the snapshot
         return db

@@ -30,6 +30,7 @@ class Transaction:
 
     snapshot: sqlite3.Connection
     read_only: bool
+    ended: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     reads: list[tuple[Read[Any], Any]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
@@ -63,6 +64,8 @@ class Transactions:
         """Read as of the beginning of the transaction, and remember it for the commit. Raises Refused."""
         transaction = self._find(identifier)
         with transaction.lock:
+            if transaction.ended:
+                raise _gone()
             answer, depends = read(transaction.snapshot)
             if not transaction.read_only:
                 transaction.reads.append((read, depends))
@@ -72,35 +75,46 @@ class Transactions:
     @contextmanager
     def ending(self, identifier: bytes) -> Iterator[Transaction]:
         """The transaction, over when this is left. Raises Refused."""
-        transaction = self._find(identifier)
+        self._end_expired()
         with self._lock:
-            self._open.pop(identifier, None)
+            transaction = self._open.pop(identifier, None)
+        if not transaction:
+            raise _gone()
         with transaction.lock:
             try:
                 yield transaction
             finally:
-                self._store.release(transaction.snapshot)
+                self._close(transaction)
 
     def forget(self) -> None:
         """End all, as a restart does."""
-        for identifier in list(self._open):
-            with self.ending(identifier):
-                pass
+        self._end(lambda _: True)
 
     def _find(self, identifier: bytes) -> Transaction:
         self._end_expired()
-        found = self._open.get(identifier)
-        if not found:
-            raise invalid("The referenced transaction has expired or is no longer valid.")
-        return found
+        if found := self._open.get(identifier):
+            return found
+        raise _gone()
 
     def _end_expired(self) -> None:
+        self._end(Transaction.expired)
+
+    def _end(self, over: Callable[[Transaction], bool]) -> None:
         with self._lock:
-            over = [identifier for identifier, each in self._open.items() if each.expired()]
-            ended = [self._open.pop(identifier) for identifier in over]
+            ended = [
+                self._open.pop(identifier) for identifier, each in list(self._open.items()) if over(each)
+            ]
         for transaction in ended:
             with transaction.lock:
-                self._store.release(transaction.snapshot)
+                self._close(transaction)
+
+    def _close(self, transaction: Transaction) -> None:
+        transaction.ended = True
+        self._store.release(transaction.snapshot)
+
+
+def _gone() -> Refused:
+    return invalid("The referenced transaction has expired or is no longer valid.")
 
 
 def check(db: sqlite3.Connection, transaction: Transaction) -> None:
