@@ -64,7 +64,7 @@ def run_query(db: sqlite3.Connection, request: Any, composites: Composites) -> t
     if request.WhichOneof("query_type") != "query":
         raise unimplemented("gql_query")
     of = request.query
-    asked = read(of, request)
+    asked = read(of, request, [])
     scan = Scan(asked, composites)
     rows = scan.rows(db, of.start_cursor, of.end_cursor)
     response = RunQueryResponse()
@@ -92,14 +92,14 @@ def run_query(db: sqlite3.Connection, request: Any, composites: Composites) -> t
     return response, depends
 
 
-def read(of: Any, request: Any) -> Asked:
+def read(of: Any, request: Any, aggregated: list[str]) -> Asked:
     """The query, in the partition that the request names. Raises Refused."""
     holder = types.Key.pb()(partition_id=request.partition_id)
     validate.fill_partition(holder, request)
     for key in _keys(of.filter):
         validate.fill_partition(key, request)
         validate.key(key)
-    return query.read(of, encoding.partition(holder))
+    return query.read(of, encoding.partition(holder), aggregated)
 
 
 def _keys(of: Any) -> Iterator[Any]:
@@ -138,16 +138,12 @@ def run_aggregation(db: sqlite3.Connection, request: Any, composites: Composites
     of = request.aggregation_query.nested_query
     if not 1 <= len(aggregations) <= 5:
         raise invalid("an aggregation query has one to five aggregations.")
-    names = {_aggregated(each) for each in aggregations} - {None}
-    nested = type(of)()
-    nested.CopyFrom(of)
-    for name in sorted(filter(None, names)):
-        nested.projection.add().property.name = name
-    asked = read(nested, request)
+    names = {_aggregated(each) for each in aggregations}
+    asked = read(of, request, sorted(filter(None, names)))
     scan = Scan(asked, composites)
     rows = scan.rows(db, of.start_cursor, of.end_cursor)
     stop = of.offset + of.limit.value if of.HasField("limit") else None
-    values = [row.values() if names else {} for row in islice(rows, of.offset, stop)]
+    values = [row.values() if asked.aggregated else {} for row in islice(rows, of.offset, stop)]
     response = RunAggregationQueryResponse()
     result = response.batch.aggregation_results.add()
     for number, each in enumerate(aggregations, 1):

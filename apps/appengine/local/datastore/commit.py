@@ -57,6 +57,8 @@ class Commit:
         if operation is None:
             raise invalid("a mutation is an insert, an update, an upsert or a delete.")
         refuse_fields(mutation, "property_mask", "property_transforms")
+        if operation == "insert" and mutation.base_version > 0:
+            raise invalid("cannot insert an entity with a base version greater than zero.")
         of = getattr(mutation, operation)
         key = of if operation == "delete" else of.key
         validate.fill_partition(key, request)

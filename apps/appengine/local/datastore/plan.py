@@ -70,7 +70,7 @@ def _pattern(asked: Asked, terms: Conjunction, equal: set[str]) -> Pattern:
     ranged = [name for name in terms.ranges if name != KEY]
     if not asked.orders and len(ranged) == 1:
         pattern = [{ranged[0]: False}]
-    for names in (asked.distinct, ranged, asked.projection):
+    for names in (asked.distinct, ranged, [*asked.projection, *asked.aggregated]):
         done = equal.union(*pattern)
         if more := {name: None for name in names if name not in done and name != KEY}:
             pattern.append(dict[str, bool | None](more))

@@ -71,9 +71,10 @@ class Asked:
     orders: Properties  # up to the key, which decides
     projection: list[str]
     distinct: list[str]
+    aggregated: list[str]  # names of properties whose values are wanted too
 
 
-def read(query: Any, partition: bytes) -> Asked:
+def read(query: Any, partition: bytes, aggregated: list[str]) -> Asked:
     """Raises Refused."""
     if query.HasField("find_nearest"):
         raise unimplemented("find_nearest")
@@ -86,6 +87,7 @@ def read(query: Any, partition: bytes) -> Asked:
         _orders(query),
         list(dict.fromkeys(each.property.name for each in query.projection)),
         list(dict.fromkeys(each.name for each in query.distinct_on)),
+        aggregated,
     )
     _check(query, asked)
     return asked
@@ -108,10 +110,17 @@ def _check(query: Any, asked: Asked) -> None:
         raise invalid(
             f"cannot use projection on a property with an equality filter: {', '.join(sorted(both))}."
         )
+    if not set(asked.distinct) <= set(asked.projection):
+        raise invalid("distinct_on names properties of the projection.")
     if asked.kind:
         return
     ranged = {name for terms in asked.conjunctions for name in terms.ranges}
-    if equal or ranged - {KEY} or asked.orders not in ((), ((KEY, False),)) or set(asked.projection) - {KEY}:
+    if (
+        equal
+        or ranged - {KEY}
+        or asked.orders not in ((), ((KEY, False),))
+        or {*asked.projection, *asked.aggregated} - {KEY}
+    ):
         raise invalid("kind is required for all filters and orders except __key__ ascending.")
 
 
