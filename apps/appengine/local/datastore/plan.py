@@ -70,9 +70,10 @@ def _pattern(asked: Asked, terms: Conjunction, equal: set[str]) -> Pattern:
     ranged = [name for name in terms.ranges if name != KEY]
     if not asked.orders and len(ranged) == 1:
         pattern = [{ranged[0]: False}]
-    for names in (asked.distinct, ranged, [*asked.projection, *asked.aggregated]):
-        done = equal.union(*pattern)
-        if more := {name: None for name in names if name not in done and name != KEY}:
+    groups = [*([name] for name in asked.distinct), ranged, [*asked.projection, *asked.aggregated]]
+    for names in groups:
+        done = equal.union({KEY}, *pattern)
+        if more := {name: None for name in names if name not in done}:
             pattern.append(dict[str, bool | None](more))
     if pattern and pattern[-1] == {KEY: False}:
         pattern.pop()

@@ -110,8 +110,11 @@ def _check(query: Any, asked: Asked) -> None:
         raise invalid(
             f"cannot use projection on a property with an equality filter: {', '.join(sorted(both))}."
         )
-    if not set(asked.distinct) <= set(asked.projection):
-        raise invalid("distinct_on names properties of the projection.")
+    _check_distinct(asked)
+    if len(asked.projection) < len(query.projection):
+        raise invalid("cannot project a property multiple times.")
+    if asked.projection and not set(asked.aggregated) <= set(asked.projection):
+        raise invalid("an aggregated property is in the projection of the query, where it has one.")
     if asked.kind:
         return
     ranged = {name for terms in asked.conjunctions for name in terms.ranges}
@@ -122,6 +125,14 @@ def _check(query: Any, asked: Asked) -> None:
         or {*asked.projection, *asked.aggregated} - {KEY}
     ):
         raise invalid("kind is required for all filters and orders except __key__ ascending.")
+
+
+def _check_distinct(asked: Asked) -> None:
+    if KEY in asked.distinct:
+        raise invalid("group by is not supported for the property: __key__.")
+    grouped = [name in asked.distinct for name, _ in asked.orders]
+    if asked.distinct and grouped != sorted(grouped, reverse=True):
+        raise invalid("all group by properties must be ordered before any non group by properties.")
 
 
 def _disjuncts(of: Any) -> list[list[Any]]:
