@@ -110,7 +110,7 @@ class Scan:
         """With distinct results, those that the last result before the cursor stands for."""
         if not (self.asked.distinct and len(start) > 9):
             return set()
-        values = parts(start[9:], self.layout)
+        values = (self.plans[0].equal if self.plans else {}) | parts(start[9:], self.layout)
         return {tuple(values.get(name) for name in self.asked.distinct)}
 
 
