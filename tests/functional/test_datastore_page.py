@@ -133,7 +133,11 @@ def test_it_lists_kinds_and_namespaces_which_lead_to_their_entities(ask: Ask) ->
     ]
     assert keys(follow(ask, start, "Parcel"))[0] == "KEY(Parcel, 'p00')"
     abroad = follow(ask, start, "abroad")
-    assert keys(follow(ask, abroad, "Parcel")) == ["KEY(Parcel, 'far')"]
+    listed = follow(ask, abroad, "Parcel")
+    assert keys(listed) == ["KEY(Parcel, 'far')"]
+    asked = {"gql": "SELECT * FROM Parcel WHERE __key__ = KEY(Parcel, 'far')", "namespace": "abroad"}
+    assert keys(ask("/query", **asked)) == keys(listed)
+    assert "Bergen" in follow(ask, listed, "KEY(Parcel, 'far')").table.text
     assert follow(ask, abroad, "the default one").find("a", string=SCRIPT)
 
 
