@@ -54,7 +54,7 @@ class Page:
             namespaces = await self._names("__namespace__", "")
             listed = kind_list(kinds, namespace) + namespace_list(namespaces, namespace)
         except grpc.aio.AioRpcError as error:
-            listed = fault(error.details() or "")
+            listed = refusal(error)
         here = f" of namespace {escape(namespace)}" if namespace else ""
         about = (
             f"<p class=quiet>Project {escape(self._client.project)} at {escape(self._client.address)}.</p>"
@@ -88,14 +88,13 @@ class Page:
             answer = await self._client.run_query(query, namespace)
             shown = results(answer)
             if not limited and answer.batch.more_results in MORE:
-                following = encoded(answer.batch.end_cursor)
-                shown += (
-                    f"<p>{link('query', 'Next page', gql=text, namespace=namespace, cursor=following)}</p>"
-                )
+                cursor = encoded(answer.batch.end_cursor)
+                following = link("query", "Next page", gql=text, namespace=namespace, cursor=cursor)
+                shown += f"<p>{following}</p>"
         except gql.GqlError as error:
             shown = fault(str(error))
         except grpc.aio.AioRpcError as error:
-            shown = fault(error.details() or str(error.code()))
+            shown = refusal(error)
         return html("Query", f"{up(namespace)}{box(text, namespace)}{shown}")
 
     async def entity(self, request: web.Request) -> web.Response:
@@ -106,7 +105,7 @@ class Page:
         except DecodeError as error:
             raise web.HTTPBadRequest(text="This address holds no key.") from error
         except grpc.aio.AioRpcError as error:
-            return html("Entity", up("") + fault(error.details() or str(error.code())))
+            return html("Entity", up("") + refusal(error))
         named = f"{up(key.partition_id.namespace_id)}<p class=name>{escape(values.key(key))}</p>"
         if not found:
             gone = "<p>No entity has this key: perhaps it was deleted.</p>"
@@ -153,6 +152,11 @@ def fault(text: str) -> str:
     said, entry = re.fullmatch(r"(.*?)(^- ?kind:.*)?", text, re.DOTALL | re.MULTILINE).groups()  # type: ignore[union-attr]  # matches anything
     snippet = f"<pre tabindex=0>{escape(entry)}</pre>" if entry else ""
     return f"<div role=alert><p class=stopped>{escape(said)}</p>{snippet}</div>"
+
+
+def refusal(error: grpc.aio.AioRpcError) -> str:
+    """What the Datastore says, or gRPC of it."""
+    return fault(error.details() or error.code().name)
 
 
 def kind_list(kinds: list[str], namespace: str) -> str:
