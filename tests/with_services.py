@@ -48,7 +48,7 @@ def in_system(service: str) -> Path | None:
         return None
     on_path = [Path(path) for program in PROGRAMS[service] if (path := shutil.which(program))]
     debian = sorted(DEBIAN.glob(f"*/bin/{PROGRAMS[service][0]}"), reverse=True)
-    return next((path.resolve() for path in [*on_path, *debian]), None)
+    return next(iter([*on_path, *debian]), None)
 
 
 def in_packages(service: str) -> Path | None:
@@ -104,7 +104,7 @@ def postgresql() -> Iterator[Environment]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
         Path(folder).chmod(0o777 if user else 0o700)
-        postgres = find("postgresql")
+        postgres = find("postgresql").resolve()  # initdb is beside the program, not beside a link to it
         if user and postgres.is_relative_to(environment.SERVICES):
             postgres = copied(postgres, Path(folder))
         data = f"{folder}/data"
