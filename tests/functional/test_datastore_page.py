@@ -1,6 +1,7 @@
 """The Datastore's page in front of ours: what it shows, and that it shows it as text."""
 
 import http.client
+import re
 import socket
 import subprocess
 import sys
@@ -228,6 +229,11 @@ def test_a_query_without_its_index_shows_what_to_add_to_the_index_file(ask: Ask)
     assert yaml.safe_load(alert.pre.text) == [
         {"kind": "Parcel", "properties": [{"name": "weight"}, {"name": "city"}]}
     ]
+
+
+def test_it_says_which_index_a_query_used(ask: Ask) -> None:
+    page = ask("/query", gql="SELECT * FROM Parcel WHERE city = 'Oslo' ORDER BY weight DESC LIMIT 1")
+    assert "(city ASC, weight DESC, __name__ ASC)" in page.find(string=re.compile("^Index used:"))
 
 
 def test_markup_in_kinds_keys_properties_and_values_is_text(ask: Ask) -> None:

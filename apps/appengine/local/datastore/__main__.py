@@ -43,7 +43,7 @@ def main() -> None:
         sys.exit(f"datastore: {error}")
     print(f"datastore: gRPC on {args.host}:{port}, {args.file or 'in memory'}", flush=True)  # noqa: T201  the ready line
     server.expire(datastore, stopped)
-    grpc_server.stop(grace=1).wait()
+    grpc_server.stop(grace=0.5).wait()
     store.close()
 
 

@@ -4,19 +4,19 @@ Each returns its answer and what it depends on, by which a transaction sees whet
 https://cloud.google.com/datastore/docs/reference/data/rpc/google.datastore.v1
 """
 
+import itertools
 import math
 import sqlite3
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from . import encoding, query, table, validate
-from .indexes import KEY, Composites
-from .messages import Entity, EntityResult, Value, types
+from .indexes import KEY
+from .messages import Entity, EntityResult, Key, Value, types
 from .query import Asked
-from .refusals import invalid, unimplemented
+from .refusals import invalid, refuse_fields, unimplemented
 from .scan import Row, Scan
-from .store import current_version, now
+from .store import composites_of, current_version, now
 from .table import Stored
 
 LookupResponse: Any = types.LookupResponse.pb()
@@ -47,7 +47,7 @@ def lookup(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]:
             response.found.append(_result(found))
             size += len(found.proto)
         else:
-            response.missing.append(EntityResult(entity=Entity(key=key), version=missing_at or 1))
+            response.missing.append(EntityResult(entity=Entity(key=key), version=missing_at))
         depends.append(found and found.version)
     return response, depends
 
@@ -59,14 +59,15 @@ def _result(found: Stored) -> Any:
     return result
 
 
-def run_query(db: sqlite3.Connection, request: Any, composites: Composites) -> tuple[Any, Depends]:
+def run_query(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]:
     """A batch of results: all, or as many as an answer holds. Raises Refused."""
     if request.WhichOneof("query_type") != "query":
         raise unimplemented("gql_query")
     of = request.query
     asked = read(of, request, [])
-    scan = Scan(asked, composites)
-    rows = scan.rows(db, of.start_cursor, of.end_cursor)
+    scan = Scan(asked, composites_of(db))
+    only_explain = request.HasField("explain_options") and not request.explain_options.analyze
+    rows = iter(()) if only_explain else scan.rows(db, of.start_cursor, of.end_cursor)
     response = RunQueryResponse()
     batch, limit = response.batch, of.limit.value if of.HasField("limit") else math.inf
     batch.entity_result_type, batch.more_results = _result_type(asked), More.NO_MORE_RESULTS
@@ -87,29 +88,42 @@ def run_query(db: sqlite3.Connection, request: Any, composites: Composites) -> t
     if batch.more_results == More.NO_MORE_RESULTS and of.end_cursor:
         batch.more_results = More.MORE_RESULTS_AFTER_CURSOR
     batch.end_cursor = scan.cursor(last, of.start_cursor)
-    batch.snapshot_version = current_version(db) or 1
+    batch.snapshot_version = current_version(db)
     batch.read_time.FromMicroseconds(now())
+    if request.HasField("explain_options"):
+        _explain(response.explain_metrics.plan_summary.indexes_used, scan)
     return response, depends
+
+
+def _explain(used: Any, scan: Scan) -> None:
+    """https://cloud.google.com/datastore/docs/query-explain-analyze-report-reference."""
+    for index in dict.fromkeys(index for plan in scan.plans for index in plan.indexes):
+        last = () if KEY in dict(index.properties) else ((KEY, False),)
+        properties = [
+            f"{'__name__' if name == KEY else name} {'DESC' if descends else 'ASC'}"
+            for name, descends in (*index.properties, *last)
+        ]
+        scope = "Includes Ancestors" if index.ancestor else "Collection Group"
+        used.add().update({"query_scope": scope, "properties": f"({', '.join(properties)})"})
 
 
 def read(of: Any, request: Any, aggregated: list[str]) -> Asked:
     """The query, in the partition that the request names. Raises Refused."""
-    holder = types.Key.pb()(partition_id=request.partition_id)
+    holder = Key(partition_id=request.partition_id)
     validate.fill_partition(holder, request)
-    for key in _keys(of.filter):
-        validate.fill_partition(key, request)
-        validate.key(key)
-    return query.read(of, encoding.partition(holder), aggregated)
+    for each in query.filters(of.filter):
+        if hasattr(each, "property"):
+            _fill_keys(each, holder, request)
+    return query.read(of, holder, aggregated)
 
 
-def _keys(of: Any) -> Iterator[Any]:
-    """The keys that a filter compares with."""
-    for part in of.composite_filter.filters:
-        yield from _keys(part)
-    value = of.property_filter.value
-    for item in (value, *value.array_value.values):
-        if item.WhichOneof("value_type") == "key_value":
-            yield item.key_value
+def _fill_keys(of: Any, holder: Any, request: Any) -> None:
+    """Complete the keys that a filter compares with."""
+    for item in (of.value, *of.value.array_value.values):
+        if of.property.name == KEY and item.WhichOneof("value_type") == "key_value":
+            validate.fill_partition(item.key_value, request)
+            if item.key_value.partition_id != holder.partition_id:
+                raise invalid("the keys in filters of __key__ are of the query's namespace.")
 
 
 def _result_type(asked: Asked) -> Any:
@@ -130,8 +144,9 @@ def _row_result(db: sqlite3.Connection, asked: Asked, row: Row) -> Any:
     return result
 
 
-def run_aggregation(db: sqlite3.Connection, request: Any, composites: Composites) -> tuple[Any, Depends]:
+def run_aggregation(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]:
     """COUNT, SUM and AVG over the results of the nested query. Raises Refused."""
+    refuse_fields(request, "explain_options")
     if request.WhichOneof("query_type") != "aggregation_query":
         raise unimplemented("gql_query")
     aggregations = request.aggregation_query.aggregations
@@ -140,16 +155,17 @@ def run_aggregation(db: sqlite3.Connection, request: Any, composites: Composites
         raise invalid("an aggregation query has one to five aggregations.")
     names = {_aggregated(each) for each in aggregations}
     asked = read(of, request, sorted(filter(None, names)))
-    scan = Scan(asked, composites)
+    scan = Scan(asked, composites_of(db))
     rows = scan.rows(db, of.start_cursor, of.end_cursor)
     stop = of.offset + of.limit.value if of.HasField("limit") else None
     values = [row.values() if asked.aggregated else {} for row in islice(rows, of.offset, stop)]
     response = RunAggregationQueryResponse()
     result = response.batch.aggregation_results.add()
-    for number, each in enumerate(aggregations, 1):
-        alias = each.alias or f"property_{number}"
-        if alias in result.aggregate_properties:
-            raise invalid(f"aggregation aliases are unique: {alias}.")
+    unnamed = itertools.count(1)
+    for each in aggregations:
+        alias = each.alias or f"property_{next(unnamed)}"
+        if alias in result.aggregate_properties or validate.RESERVED.fullmatch(alias):
+            raise invalid(f"aliases of aggregations are unique, and not of the form __*__: {alias}.")
         result.aggregate_properties[alias].CopyFrom(_aggregate(each, values))
     response.batch.more_results = More.NO_MORE_RESULTS
     response.batch.read_time.FromMicroseconds(now())
@@ -158,9 +174,14 @@ def run_aggregation(db: sqlite3.Connection, request: Any, composites: Composites
 
 def _aggregated(of: Any) -> str | None:
     operator = of.WhichOneof("operator")
-    if operator is None:
-        raise invalid("an aggregation is a count, a sum or an average.")
-    return None if operator == "count" else getattr(of, operator).property.name
+    if operator is None or (operator == "count" and of.count.HasField("up_to") and of.count.up_to.value < 1):
+        raise invalid("an aggregation is a count, up to a number over zero, a sum or an average.")
+    if operator == "count":
+        return None
+    name: str = getattr(of, operator).property.name
+    if name in ("", KEY):
+        raise invalid("a sum or an average is of a property.")
+    return name
 
 
 def _aggregate(of: Any, rows: list[dict[str, bytes]]) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 
 from . import metadata, table, validate
-from .indexes import Composites, Values, entries, values_of
+from .indexes import Values, entries, values_of
 from .messages import types
 from .refusals import Refused, invalid, refuse_fields
-from .store import Store, tick
+from .store import Store, composites_of, tick
 from .table import Stored
 
 MutationResult: Any = types.MutationResult.pb()
@@ -48,9 +48,23 @@ class Commit:
         self._store = store
         self._composites = store.composites
         self._changes = [self._change(mutation, request) for mutation in request.mutations]
-        keys = {table.stored_key(change.key) for change in self._changes}
-        if request.mode == NON_TRANSACTIONAL and len(keys) < len(self._changes):
-            raise invalid("a non-transactional commit has no two mutations that affect the same entity.")
+        self._check_sequences(transactional=request.mode != NON_TRANSACTIONAL)
+
+    def _check_sequences(self, *, transactional: bool) -> None:
+        before: dict[bytes, str] = {}
+        for change in self._changes:
+            key, operation = table.stored_key(change.key), change.operation
+            if key in before and not transactional:
+                raise invalid("a non-transactional commit has no two mutations that affect the same entity.")
+            if (before.get(key, "delete") != "delete" and operation == "insert") or (
+                before.get(key),
+                operation,
+            ) == (
+                "delete",
+                "update",
+            ):
+                raise invalid(f"cannot {before[key]} then {operation} an entity in the same request.")
+            before[key] = operation
 
     def _change(self, mutation: Any, request: Any) -> Change:
         operation = mutation.WhichOneof("operation")
@@ -74,8 +88,8 @@ class Commit:
 
     def apply(self, db: sqlite3.Connection) -> tuple[list[Any], int, int]:
         """The result of each mutation, how many index entries changed, the version. Raises Refused."""
-        if self._composites is not self._store.composites:  # index.yaml has changed meanwhile
-            self._composites = self._store.composites
+        if self._composites is not (current := composites_of(db)):  # index.yaml has changed meanwhile
+            self._composites = current
             for change in self._changes:
                 change.entries = entries(change.key, change.values, self._composites)
         version, results, updates = tick(db), [], 0
@@ -90,9 +104,9 @@ class Commit:
         if _conflicts(change.mutation, found):
             return _result(found.version if found else version, found, conflict_detected=True), 0
         if change.operation == "insert" and found:
-            raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"entity already exists: {_shown(change.key)}")
+            raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"entity already exists: {table.shown(change.key)}")
         if change.operation == "update" and not found:
-            raise Refused(grpc.StatusCode.NOT_FOUND, f"no entity to update: {_shown(change.key)}")
+            raise Refused(grpc.StatusCode.NOT_FOUND, f"no entity to update: {table.shown(change.key)}")
         if change.operation == "delete":
             return _result(version, None), table.delete(db, found, self._composites) if found else 0
         entity = getattr(change.mutation, change.operation)
@@ -112,27 +126,27 @@ def _result(version: int, stored: Stored | None, **fields: Any) -> Any:
     return result
 
 
-def delete_expired(db: sqlite3.Connection, composites: Composites, until: int) -> int:
+def delete_expired(db: sqlite3.Connection, until: int) -> int:
     """Delete entities whose time, in microseconds since 1970, is over, 500 at most; how many."""
     found = [Stored(*row) for row in db.execute(f"{table.SELECT} expires <= ? LIMIT 500", (until,))]
     for stored in found:
-        table.delete(db, stored, composites)
+        table.delete(db, stored, composites_of(db))
     return len(found)
 
 
 def _conflicts(mutation: Any, found: Stored | None) -> bool:
     """Whether the entity is not as the client last saw it. Raises Refused when that is to fail the commit."""
-    expected = mutation.WhichOneof("conflict_detection_strategy")
-    if expected is None:
+    strategy = mutation.WhichOneof("conflict_detection_strategy")
+    if strategy is None:
         return False
-    if expected == "base_version":
-        conflicts = bool(mutation.base_version != (found.version if found else 0))
+    version, updated = (found.version, found.updated) if found else (0, 0)
+    if strategy == "base_version":
+        expected, stored = mutation.base_version, version
     else:
-        conflicts = bool(mutation.update_time.ToMicroseconds() != (found.updated if found else 0))
-    if conflicts and mutation.conflict_resolution_strategy == FAIL:
-        raise Refused(grpc.StatusCode.ABORTED, "the entity has changed since: conflict detected.")
-    return conflicts
-
-
-def _shown(key: Any) -> str:
-    return ", ".join(f"{element.kind}: {element.name or element.id!r}" for element in key.path)
+        expected, stored = mutation.update_time.ToMicroseconds(), updated
+    if expected != stored and mutation.conflict_resolution_strategy == FAIL:
+        raise Refused(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"the stored version ({stored}) does not match the required base version ({expected}).",
+        )
+    return bool(expected != stored)

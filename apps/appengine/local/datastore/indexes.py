@@ -7,6 +7,7 @@ https://cloud.google.com/datastore/docs/concepts/indexes
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,31 +37,50 @@ class Index:
 
     def as_yaml(self) -> str:
         """Its entry in index.yaml."""
-        lines = [f"- kind: {self.kind}", *(["  ancestor: yes"] if self.ancestor else []), "  properties:"]
-        for name, descending in self.properties:
-            lines += [f"  - name: {name}", *(["    direction: desc"] if descending else [])]
-        return "\n".join(lines)
+        properties = [
+            {"name": name} | ({"direction": "desc"} if down else {}) for name, down in self.properties
+        ]
+        entry = (
+            {"kind": self.kind} | ({"ancestor": True} if self.ancestor else {}) | {"properties": properties}
+        )
+        text = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=math.inf)
+        return text.replace("\n  ancestor: true\n", "\n  ancestor: yes\n", 1)
 
 
 Composites = Mapping[str, tuple[Index, ...]]  # by kind
 
 
+def as_yaml(composites: Composites) -> str:
+    """What `parse` reads."""
+    return "indexes:\n" + "".join(index.as_yaml() for of_kind in composites.values() for index in of_kind)
+
+
+@lru_cache
 def parse(text: str) -> Composites:
     """The composite indexes of an index.yaml. Raises ValueError: what is wrong with it."""
     by_kind: dict[str, tuple[Index, ...]] = {}
-    for item in (yaml.safe_load(text) or {}).get("indexes") or []:
-        index = _index(item)
-        by_kind[index.kind] = (*by_kind.get(index.kind, ()), index)
+    try:
+        listed = (yaml.safe_load(text) or {}).get("indexes") or []
+        for index in map(_index, listed):
+            by_kind[index.kind] = (*by_kind.get(index.kind, ()), index)
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(
+            f"index.yaml is no list of indexes with kind, properties and their names: {why}"
+        ) from error
     return by_kind
 
 
 def _index(item: Any) -> Index:
-    try:
-        properties = tuple((str(each["name"]), _descends(each)) for each in item["properties"])
-        ancestor = item.get("ancestor") in (True, "yes", "true")  # YAML reads yes as a boolean
-        return Index(str(item["kind"]), without_last_key(properties), ancestor)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"index.yaml: {item!r} is not an index: kind, properties and their names") from error
+    properties = tuple((_name(each["name"]), _descends(each)) for each in item["properties"])
+    ancestor = item.get("ancestor") in (True, "yes", "true")  # YAML reads yes as a boolean
+    return Index(_name(item["kind"]), without_last_key(properties), ancestor)
+
+
+def _name(of: Any) -> str:
+    if isinstance(of, bool) or not isinstance(of, str | int):
+        raise ValueError(f"index.yaml: YAML reads a name as {of!r}; put it in quotes.")
+    return str(of)
 
 
 def _descends(item: Any) -> bool:

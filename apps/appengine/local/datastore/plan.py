@@ -167,5 +167,5 @@ def _needed(kind: str, equal: set[str], pattern: Pattern, ancestor: bool) -> Ref
     index = Index(kind, without_last_key(tuple(properties)), ancestor)
     return Refused(
         grpc.StatusCode.FAILED_PRECONDITION,
-        f"no matching index found. recommended index is:\n{index.as_yaml()}\n",
+        f"no matching index found. recommended index is:\n{index.as_yaml()}",
     )

@@ -9,12 +9,14 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from . import encoding
+from . import encoding, validate
 from .indexes import KEY, Properties
 from .messages import Property, types
 from .refusals import invalid, unimplemented
 
 MAX_DISJUNCTS = 30
+MAX_NOT_IN = 10
+OR = types.CompositeFilter.Operator.OR
 
 
 @dataclass(frozen=True, order=True)
@@ -74,14 +76,17 @@ class Asked:
     aggregated: list[str]  # names of properties whose values are wanted too
 
 
-def read(query: Any, partition: bytes, aggregated: list[str]) -> Asked:
-    """Raises Refused."""
+def read(query: Any, holder: Any, aggregated: list[str]) -> Asked:
+    """The query in the partition of `holder`, a key. Raises Refused."""
+    for each in filters(query.filter):
+        if hasattr(each, "property"):
+            validate.filter_value(holder.partition_id, each.property.name, each.value)
     if query.HasField("find_nearest"):
         raise unimplemented("find_nearest")
     if len(query.kind) > 1:
         raise invalid("a query has at most one kind.")
     asked = Asked(
-        partition,
+        encoding.partition(holder),
         query.kind[0].name if query.kind else "",
         [_conjunction(terms) for terms in _disjuncts(query.filter)],
         _orders(query),
@@ -105,6 +110,9 @@ def _orders(query: Any) -> Properties:
 def _check(query: Any, asked: Asked) -> None:
     if query.offset < 0 or query.limit.value < 0:
         raise invalid("offset and limit are not negative.")
+    _check_operators(query)
+    if len({terms.ancestor for terms in asked.conjunctions}) > 1:
+        raise invalid("all disjunctions must have a common and unique ancestor constraint.")
     equal = {name for terms in asked.conjunctions for name, _ in terms.equal}
     if both := equal & set(asked.projection):
         raise invalid(
@@ -127,6 +135,24 @@ def _check(query: Any, asked: Asked) -> None:
         raise invalid("kind is required for all filters and orders except __key__ ascending.")
 
 
+def filters(of: Any) -> Iterator[Any]:
+    """The property filters, and the composite ones around them."""
+    if of.WhichOneof("filter_type"):
+        yield getattr(of, of.WhichOneof("filter_type"))
+    for part in of.composite_filter.filters:
+        yield from filters(part)
+
+
+def _check_operators(query: Any) -> None:
+    """What may stand beside what, whichever way the filter is written."""
+    operators = [each.op for each in filters(query.filter) if hasattr(each, "property")]
+    unions = [each for each in filters(query.filter) if not hasattr(each, "property") and each.op == OR]
+    if operators.count(Property.NOT_EQUAL) + operators.count(Property.NOT_IN) > 1:
+        raise invalid("only a single NOT_EQUAL or NOT_IN is allowed per query.")
+    if Property.NOT_IN in operators and (unions or Property.IN in operators):
+        raise invalid("NOT_IN cannot be used in the same query with IN or OR.")
+
+
 def _check_distinct(asked: Asked) -> None:
     if KEY in asked.distinct:
         raise invalid("group by is not supported for the property: __key__.")
@@ -140,9 +166,9 @@ def _disjuncts(of: Any) -> list[list[Any]]:
     match of.WhichOneof("filter_type"):
         case "composite_filter":
             parts = [_disjuncts(part) for part in of.composite_filter.filters]
-            if not parts:
-                raise invalid("a composite filter has at least one filter.")
-            if of.composite_filter.op == types.CompositeFilter.Operator.OR:
+            if not parts or not of.composite_filter.op:
+                raise invalid("a composite filter has an operator and at least one filter.")
+            if of.composite_filter.op == OR:
                 _check_count(sum(map(len, parts)))
                 return [terms for part in parts for terms in part]
             _check_count(prod(map(len, parts)))
@@ -163,21 +189,28 @@ def _check_count(disjuncts: int) -> None:
 def _terms(of: Any) -> Iterator[tuple[str, Any, Any]]:
     """A filter as alternatives that are equalities, ranges or ancestors."""
     name, operator, value = of.property.name, of.op, of.value
+    if not name:
+        raise invalid("a filter names a property.")
     if operator == Property.IN:
-        for item in _items(of):
-            yield name, Property.EQUAL, _encoded(name, item)
+        yield from ((name, Property.EQUAL, _encoded(name, item)) for item in _items(of))
     elif operator in (Property.NOT_EQUAL, Property.NOT_IN):
         values = _items(of) if operator == Property.NOT_IN else [value]
-        encoded = sorted({_encoded(name, item) for item in values})
-        for before, behind in zip([None, *encoded], [*encoded, None], strict=True):
-            start = Position(before, after=True) if before else FIRST
-            yield name, None, Range(start, Position(behind) if behind else LAST)
+        yield from ((name, None, each) for each in _between({_encoded(name, item) for item in values}))
     elif operator == Property.HAS_ANCESTOR:
         if name != KEY or value.WhichOneof("value_type") != "key_value":
             raise invalid("HAS_ANCESTOR is for __key__ and a key.")
         yield name, operator, encoding.path_prefix(value.key_value.path)
     else:
         yield _comparison(name, operator, _encoded(name, value))
+
+
+def _between(excluded: set[bytes]) -> Iterator[Range]:
+    """All but these."""
+    if len(excluded) > MAX_NOT_IN:
+        raise invalid(f"NOT_IN has at most {MAX_NOT_IN} values.")
+    ends = [Position(encoded) for encoded in sorted(excluded)]
+    starts = [Position(end.encoded, after=True) for end in ends]
+    yield from map(Range, [FIRST, *starts], [*ends, LAST])
 
 
 def _items(of: Any) -> Any:

@@ -33,13 +33,14 @@ class Row:
         return self.plan.equal | parts(self.entry, self.plan.layout)
 
 
-def parts(entry: bytes, layout: Properties) -> dict[str, bytes]:
-    """The encoded value of each property of the layout, ascending."""
+def parts(entry: bytes, layout: Properties, *, as_stored: bool = False) -> dict[str, bytes]:
+    """The encoded value of each property of the layout: ascending, or `as_stored`."""
     found = {}
     for name, descends in layout:
         rest = encoding.turned(entry) if descends else entry
         end = encoding.end_of(rest, 0)
-        found[name], entry = rest[:end], entry[end:]
+        found[name] = entry[:end] if as_stored else rest[:end]
+        entry = entry[end:]
     return found
 
 
@@ -67,7 +68,7 @@ class Scan:
         within = Range(self._position(start) if start else FIRST, self._position(end) if end else LAST)
         streams = [self._places(db, each, within) for each in self.plans]
         merged = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=lambda row: row.place)
-        return _once(merged, self._identity(), self._before(start))
+        return _once(merged, self._identity(), self._before(within.start))
 
     def _places(self, db: sqlite3.Connection, of: Plan, within: Range) -> Iterator[Row]:
         """A plan's rows; where its entries are sorted otherwise than the results, read and sorted first."""
@@ -99,18 +100,21 @@ class Scan:
     def _position(self, cursor: bytes) -> Position:
         """A cursor of the same query, or of the same query in the opposite order."""
         after, signature, place = cursor[:1] == b"\1", cursor[1:9], cursor[9:]
-        if signature == self.signature:
-            return Position(place, after)
-        opposite = tuple((name, not descends) for name, descends in self.layout)
-        if signature == _signature(self.asked, opposite):
-            return Position(encoding.turned(place), not after)
-        raise invalid("the cursor is not one of this query, or of this query in the opposite order.")
+        if signature == _signature(self.asked, tuple((name, not descends) for name, descends in self.layout)):
+            after, signature, place = not after, self.signature, encoding.turned(place)
+        try:
+            whole = b"".join(parts(place, self.layout, as_stored=True).values()) if place else b""
+        except (ValueError, IndexError):
+            whole = None
+        if signature != self.signature or whole != place:
+            raise invalid("the cursor is not one of this query, or of this query in the opposite order.")
+        return Position(place, after)
 
-    def _before(self, start: bytes) -> set[Any]:
-        """With distinct results, those that the last result before the cursor stands for."""
-        if not (self.asked.distinct and len(start) > 9):
+    def _before(self, start: Position) -> set[Any]:
+        """With distinct results, what the last result before this place stands for."""
+        if not (self.asked.distinct and start.after and start.encoded):
             return set()
-        values = (self.plans[0].equal if self.plans else {}) | parts(start[9:], self.layout)
+        values = (self.plans[0].equal if self.plans else {}) | parts(start.encoded, self.layout)
         return {tuple(values.get(name) for name in self.asked.distinct)}
 
 

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from google.protobuf import empty_pb2
 
 from . import answers, validate
 from .commit import NON_TRANSACTIONAL, Commit, delete_expired, random_id
-from .indexes import Composites
 from .messages import types
 from .refusals import Refused, invalid, refuse_fields, unimplemented
 from .store import Store, now
@@ -63,18 +63,24 @@ class Datastore:
         """All results count, however many."""
         return self._queried(request, answers.run_aggregation)
 
-    def _queried(self, request: Any, query: Callable[[sqlite3.Connection, Any, Composites], Any]) -> Any:
+    def _queried(self, request: Any, query: Callable[[sqlite3.Connection, Any], Any]) -> Any:
         """A query that is refused for want of an index is asked again if index.yaml has changed meanwhile."""
         try:
-            return self._read(request, lambda db: query(db, request, self._store.composites))
+            return self._read(request, lambda db: query(db, request))
         except Refused as refused:
-            if refused.code != grpc.StatusCode.FAILED_PRECONDITION or not self._store.reread_indexes():
+            if refused.code != grpc.StatusCode.FAILED_PRECONDITION or not self._reread_indexes():
                 raise
-        return self._read(request, lambda db: query(db, request, self._store.composites))
+        return self._read(request, lambda db: query(db, request))
+
+    def _reread_indexes(self) -> bool:
+        try:
+            return self._store.reread_indexes()
+        except (ValueError, OSError) as error:
+            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
 
     def _read(self, request: Any, read: Callable[[sqlite3.Connection], tuple[Any, Any]]) -> Any:
         """Outside or inside of a transaction, or in a new one, whose identifier is then in the answer."""
-        refuse_fields(request, "explain_options", "property_mask")
+        refuse_fields(request, "property_mask")
         options = request.read_options
         consistency = options.WhichOneof("consistency_type")
         if consistency == "read_time":
@@ -84,7 +90,12 @@ class Datastore:
                 return read(db)[0]
         begins = consistency == "new_transaction"
         identifier = self._transactions.begin(options.new_transaction) if begins else options.transaction
-        response = self._transactions.read(identifier, read)
+        try:
+            response = self._transactions.read(identifier, read)
+        except Refused:
+            if begins:  # nobody knows of it
+                self.rollback(types.RollbackRequest.pb()(transaction=identifier))
+            raise
         response.transaction = identifier if begins else b""
         return response
 
@@ -102,6 +113,8 @@ class Datastore:
             return self._commit_transaction(request)
         elif not request.HasField("single_use_transaction"):
             raise invalid("a transactional commit names a transaction.")
+        elif request.single_use_transaction.HasField("read_only"):
+            raise invalid("single_use_transaction in a commit request must be READ_WRITE.")
         return self._committed(self._store.write(Commit(request, self._store).apply))
 
     def _commit_transaction(self, request: Any) -> Any:
@@ -126,7 +139,7 @@ class Datastore:
 
     def rollback(self, request: Any) -> Any:
         """The transaction is over; nothing was written."""
-        with self._transactions.ending(request.transaction):
+        with self._transactions.ending(request.transaction, failed=True):
             return RollbackResponse()
 
     def allocate_ids(self, request: Any) -> Any:
@@ -146,15 +159,16 @@ class Datastore:
             validate.written_key(key, complete=True)
         return ReserveIdsResponse()
 
-    def reset(self, *_: Any) -> bytes:
-        """Forget all entities and transactions."""
+    def reset(self, _: Any) -> Any:
+        """Forget all entities and transactions, and read index.yaml again."""
         self._transactions.forget()
         self._store.reset()
-        return b""
+        self._reread_indexes()
+        return empty_pb2.Empty()
 
     def delete_expired(self) -> None:
         """Delete the entities whose time is over."""
-        while self._store.write(lambda db: delete_expired(db, self._store.composites, now())):
+        while self._store.write(lambda db: delete_expired(db, now())):
             pass
 
 
@@ -163,7 +177,7 @@ class Handler(grpc.GenericRpcHandler):
 
     def __init__(self, datastore: Datastore) -> None:
         self._handlers = {SERVICE + name: _handler(*call) for name, call in datastore.calls.items()}
-        self._handlers[RESET] = grpc.unary_unary_rpc_method_handler(datastore.reset)
+        self._handlers[RESET] = _handler(empty_pb2.Empty, datastore.reset)
 
     def service(self, details: Any) -> Any:
         """The handler of a call: of one that is unknown, a handler that names it."""
@@ -176,8 +190,6 @@ def _handler(message: Any, call: Call) -> Any:
             return call(request)
         except Refused as refused:
             context.abort(refused.code, str(refused))
-        except ValueError as error:  # index.yaml, edited just now
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except sqlite3.OperationalError as error:
             context.abort(grpc.StatusCode.INTERNAL, f"the Datastore's file cannot be used: {error}")
 

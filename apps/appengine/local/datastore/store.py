@@ -19,6 +19,7 @@ from typing import Any
 from . import indexes, table
 from .indexes import Composites
 from .metadata import Known
+from .refusals import Refused
 from .table import Stored
 
 FORMAT = 0x57420001  # in the file's header, as SQLite's application_id; the last digits are the version
@@ -33,8 +34,8 @@ class Store:
 
     composites: Composites
 
-    def __init__(self, path: Path | None, index_yaml: Path | None = None, ttl: str = "") -> None:
-        """Without index.yaml the indexes stay as they are. `ttl` names the property of a time to be deleted.
+    def __init__(self, path: Path | None, index_yaml: Path | None = None, ttl: str | None = None) -> None:
+        """`ttl` names the property of a time to be deleted. What is None stays as it is in the file.
 
         Raises sqlite3.Error; ValueError: index.yaml, or the file, is of another form.
         """
@@ -42,14 +43,13 @@ class Store:
         self._path = path or Path(self._folder.name if self._folder else "") / "memory"
         self._synchronous = "FULL" if path else "OFF"
         self._index_yaml = index_yaml
-        self._ttl = ttl
         self.known: Known = set()
         self._idle: list[sqlite3.Connection] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         _claim(self._path)
         self._writer = self._connect()
-        self._prepare()
+        self._prepare(ttl)
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
@@ -60,18 +60,21 @@ class Store:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return db
 
-    def _prepare(self) -> None:
+    def _prepare(self, ttl: str | None) -> None:
         db = self._writer
         db.execute("BEGIN IMMEDIATE")
         for statement in table.SCHEMA.split(";"):
             db.execute(statement)
-        self.composites = _indexes(db)
+        if ttl is not None:
+            _keep(db, "ttl", ttl)
+        self._ttl = str(_kept(db, "ttl") or "")
+        self.composites = composites_of(db)
         if self._index_yaml:
             self._build_indexes(db, indexes.parse(self._index_yaml.read_text()))
         db.execute("COMMIT")
 
     def reread_indexes(self) -> bool:
-        """Whether index.yaml had changed; then the entries are as it wants them. Raises ValueError."""
+        """Whether index.yaml had changed: now the entries are as it wants. Raises ValueError, OSError."""
         composites = indexes.parse(self._index_yaml.read_text()) if self._index_yaml else self.composites
         if composites == self.composites:
             return False
@@ -79,14 +82,15 @@ class Store:
         return True
 
     def _build_indexes(self, db: sqlite3.Connection, composites: Composites) -> None:
-        if composites != self.composites:
-            for row in db.execute(f"{table.SELECT} 1"):
-                stored = Stored(*row)
-                table.put_entries(db, stored.id, stored.entries(self.composites), stored.entries(composites))
-        listed = [index.as_yaml() for of_kind in composites.values() for index in of_kind]
-        text = "indexes:\n" + "\n".join(listed)
-        db.execute("INSERT OR REPLACE INTO state VALUES ('index.yaml', ?)", (text,))
-        self.composites = composites
+        before = composites_of(db)
+        for row in db.execute(f"{table.SELECT} 1") if before != composites else ():
+            stored = Stored(*row)
+            try:
+                table.put_entries(db, stored.id, stored.entries(before), stored.entries(composites))
+            except Refused as refused:
+                raise ValueError(f"index.yaml: {table.shown(stored.entity().key)}: {refused}") from refused
+        _keep(db, "index.yaml", indexes.as_yaml(composites))
+        self.composites = composites_of(db)
 
     def expires(self, entity: Any) -> int | None:
         """When it is to be deleted, in microseconds since 1970."""
@@ -126,10 +130,9 @@ class Store:
         return future.result()
 
     def reset(self) -> None:
-        """Forget all entities, and read index.yaml again."""
+        """Forget all entities."""
         self.write(lambda db: [db.execute("DELETE FROM entity"), db.execute("DELETE FROM entry")])
         self.known.clear()
-        self.reread_indexes()
 
     def close(self) -> None:
         """Finish what was asked for and close the file."""
@@ -160,6 +163,7 @@ class Store:
         except Exception as error:  # noqa: BLE001  a full disk, say: whoever waits gets it
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
+            self.known.clear()
             for _, future in jobs:
                 if not future.done():
                     future.set_exception(error)
@@ -175,6 +179,7 @@ class Store:
             raise  # the disk, not the job: nothing of this transaction is sure
         except Exception as error:  # noqa: BLE001  whoever asked for the job gets it
             self._writer.execute("ROLLBACK TO job")
+            self.known.clear()
             future.set_exception(error)
         self._writer.execute("RELEASE job")
 
@@ -187,14 +192,27 @@ def now() -> int:
 def tick(db: sqlite3.Connection) -> int:
     """The version of a commit: its time in microseconds, later than every one before."""
     version = max(now(), current_version(db) + 1)
-    db.execute("INSERT OR REPLACE INTO state VALUES ('version', ?)", (version,))
+    _keep(db, "version", version)
     return version
 
 
 def current_version(db: sqlite3.Connection) -> int:
     """Of the last commit in this snapshot."""
-    found = db.execute("SELECT value FROM state WHERE name = 'version'").fetchone()
-    return found[0] if found else 0
+    return _kept(db, "version") or 1
+
+
+def composites_of(db: sqlite3.Connection) -> Composites:
+    """The composite indexes for which this snapshot has entries."""
+    return indexes.parse(_kept(db, "index.yaml") or "")
+
+
+def _keep(db: sqlite3.Connection, name: str, value: str | int) -> None:
+    db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
+
+
+def _kept(db: sqlite3.Connection, name: str) -> Any:
+    found = db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+    return found and found[0]
 
 
 def _claim(path: Path) -> None:
@@ -208,9 +226,3 @@ def _claim(path: Path) -> None:
         db.close()
     elif header[68:] != FORMAT.to_bytes(4, "big"):
         raise ValueError("it is not a file of this version of the Datastore: name another, or delete it.")
-
-
-def _indexes(db: sqlite3.Connection) -> Composites:
-    """The composite indexes for which the file has entries."""
-    found = db.execute("SELECT value FROM state WHERE name = 'index.yaml'").fetchone()
-    return indexes.parse(found[0]) if found else {}

@@ -46,6 +46,11 @@ def stored_key(key: Any) -> bytes:
     return reserved + encoding.partition(key) + encoding.path(key)
 
 
+def shown(key: Any) -> str:
+    """A key in an error."""
+    return ", ".join(f"{element.kind}: {element.name or element.id!r}" for element in key.path)
+
+
 def find(db: sqlite3.Connection, key: bytes) -> Stored | None:
     """By its stored key."""
     found = db.execute(f"{SELECT} key = ?", (key,)).fetchone()

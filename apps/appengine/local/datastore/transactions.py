@@ -73,16 +73,22 @@ class Transactions:
         return answer
 
     @contextmanager
-    def ending(self, identifier: bytes) -> Iterator[Transaction]:
-        """The transaction, over when this is left. Raises Refused."""
+    def ending(self, identifier: bytes, *, failed: bool = False) -> Iterator[Transaction]:
+        """The transaction, over when this is left. Raises Refused.
+
+        One whose commit has failed can still be rolled back, as clients do: that is `failed`.
+        """
         self._end_expired()
         with self._lock:
             transaction = self._open.pop(identifier, None)
-        if not transaction:
+        if not transaction or (transaction.ended and not failed):
             raise _gone()
         with transaction.lock:
             try:
                 yield transaction
+            except BaseException:
+                self._open[identifier] = transaction
+                raise
             finally:
                 self._close(transaction)
 
@@ -109,8 +115,9 @@ class Transactions:
                 self._close(transaction)
 
     def _close(self, transaction: Transaction) -> None:
-        transaction.ended = True
-        self._store.release(transaction.snapshot)
+        if not transaction.ended:
+            transaction.ended = True
+            self._store.release(transaction.snapshot)
 
 
 def _gone() -> Refused:

@@ -17,6 +17,8 @@ MAX_PATH = 100
 MAX_DEPTH = 20
 MAX_LOOKUP = 1000
 RESERVED = re.compile("__.*__", re.DOTALL)
+NAMESPACE = re.compile("[0-9A-Za-z._-]{0,100}")
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
 
 
 def request_size(request: Any) -> None:
@@ -35,6 +37,8 @@ def fill_partition(key: Any, request: Any) -> None:
             f"mismatched databases within request: {request.project_id}|{request.database_id} "
             f"vs. {of.project_id}|{of.database_id}."
         )
+    if not NAMESPACE.fullmatch(of.namespace_id):
+        raise invalid(f"a namespace matches {NAMESPACE.pattern}, unlike {of.namespace_id!r}.")
 
 
 def key(of: Any, *, complete: bool = True) -> None:
@@ -67,19 +71,20 @@ def _element(of: Any) -> None:
 def written_key(of: Any, *, complete: bool) -> None:
     """Raises Refused, also for what only the Datastore itself writes."""
     key(of, complete=complete)
-    if any(RESERVED.fullmatch(text) for element in of.path for text in (element.kind, element.name)):
-        raise invalid("kinds and names of the form __*__ are reserved and read-only.")
+    names = [text for element in of.path for text in (element.kind, element.name)]
+    if any(map(RESERVED.fullmatch, [of.partition_id.namespace_id, *names])):
+        raise invalid("namespaces, kinds and names of the form __*__ are reserved and read-only.")
 
 
 def entity(of: Any, *, complete: bool) -> None:
     """An entity to write. Raises Refused."""
     written_key(of.key, complete=complete)
-    _properties(of, 0)
+    _properties(of.key.partition_id, of, 0)
     if (size := of.ByteSize()) > MAX_ENTITY_BYTES:
         raise invalid(f"The entity is too big: {size} bytes of at most {MAX_ENTITY_BYTES}.")
 
 
-def _properties(of: Any, depth: int) -> None:
+def _properties(home: Any, of: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise invalid(f"entity values are nested at most {MAX_DEPTH} deep.")
     for name, value in of.properties.items():
@@ -87,34 +92,58 @@ def _properties(of: Any, depth: int) -> None:
             raise invalid(f"a property name has 1 to {MAX_NAME_BYTES} bytes.")
         if RESERVED.fullmatch(name) and not (depth and name == "__key__"):
             raise invalid(f"property names of the form __*__ are reserved: {name}.")
-        _value(name, value, depth)
+        _value(home, name, value, depth)
 
 
-def _value(name: str, value: Any, depth: int) -> None:
+def _value(home: Any, name: str, value: Any, depth: int) -> None:
     match value.WhichOneof("value_type"):
         case "array_value":
-            _array(name, value, depth)
+            _array(home, name, value, depth)
         case "entity_value":
-            _properties(value.entity_value, depth + 1)
-        case "string_value":
-            _size(name, len(value.string_value.encode()), indexed=not value.exclude_from_indexes)
-        case "blob_value":
-            _size(name, len(value.blob_value), indexed=not value.exclude_from_indexes)
+            _properties(home, value.entity_value, depth + 1)
+        case _:
+            _plain(home, name, value, MAX_UNINDEXED_BYTES if value.exclude_from_indexes else MAX_NAME_BYTES)
 
 
-def _array(name: str, value: Any, depth: int) -> None:
+def filter_value(home: Any, name: str, value: Any) -> None:
+    """What a filter compares with, in the partition `home`. Raises Refused."""
+    for item in value.array_value.values if value.HasField("array_value") else [value]:
+        if item.exclude_from_indexes:
+            raise invalid(f"a filter value must be indexed: {name}.")
+        _plain(home, name, item, MAX_NAME_BYTES)
+
+
+def _plain(home: Any, name: str, value: Any, limit: int) -> None:
+    match value.WhichOneof("value_type"):
+        case None:
+            raise invalid(f"a value has a type: {name}.")
+        case "key_value":
+            key(value.key_value)
+            if not value.key_value.partition_id.project_id:  # the entity's own; others are allowed
+                value.key_value.partition_id.project_id = home.project_id
+                value.key_value.partition_id.database_id = home.database_id
+        case "geo_point_value" if not (
+            abs(value.geo_point_value.latitude) <= 90 and abs(value.geo_point_value.longitude) <= 180
+        ):
+            raise invalid(f"a latitude is within 90 degrees and a longitude within 180: {name}.")
+        case "timestamp_value" if not (
+            FIRST_SECOND <= value.timestamp_value.seconds <= LAST_SECOND
+            and 0 <= value.timestamp_value.nanos < 10**9
+        ):
+            raise invalid(f"a time is in the years 1 to 9999: {name}.")
+        case "string_value" if len(value.string_value.encode()) > limit:
+            raise _too_long(name, limit)
+        case "blob_value" if len(value.blob_value) > limit:
+            raise _too_long(name, limit)
+
+
+def _array(home: Any, name: str, value: Any, depth: int) -> None:
     if value.exclude_from_indexes:
         raise invalid(f'"exclude_from_indexes" is set on the values of an array, not on the array: {name}.')
     for item in value.array_value.values:
         if item.WhichOneof("value_type") == "array_value":
             raise invalid(f"an array holds no array: {name}.")
-        _value(name, item, depth)
-
-
-def _size(name: str, size: int, *, indexed: bool) -> None:
-    limit = MAX_NAME_BYTES if indexed else MAX_UNINDEXED_BYTES
-    if size > limit:
-        raise _too_long(name, limit)
+        _value(home, name, item, depth)
 
 
 def _too_long(name: str, limit: int) -> Refused:
