@@ -1,9 +1,9 @@
-"""A pytest plugin: what was skipped because a program is missing, for the one closing line of `./test`.
+"""A pytest plugin: what was skipped, for the one closing line of `./test`.
 
     NOT_RUN=FILE pytest -p tests.not_run
 
-A test that cannot run on this machine is skipped with a reason that begins with `not run: ` and goes on
-with the cause. FILE gets a line of JSON for each: the test and the cause.
+Nothing is skipped but what cannot run on this machine, with the cause as its reason. FILE gets a line of
+JSON for each: the test and the cause.
 """
 
 import json
@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 FILE = "NOT_RUN"
-MARK = "not run: "
 
 type Skipped = dict[str, set[str]]  # the ids of tests, by cause
 
@@ -22,11 +21,10 @@ found: Skipped = defaultdict(set)
 
 
 def note(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Keep what was skipped for want of something."""
+    """Keep what was skipped, and why."""
     if report.skipped and isinstance(report.longrepr, tuple):
-        reason = report.longrepr[2]
-        if MARK in reason:
-            found[reason.partition(MARK)[2]].add(report.nodeid)
+        cause = report.longrepr[2].removeprefix("Skipped: ")
+        found[cause].add(report.nodeid)
 
 
 pytest_runtest_logreport = note
@@ -48,7 +46,7 @@ def read(path: Path) -> list[str]:
     for line in path.read_text().splitlines() if path.exists() else []:
         test, cause = json.loads(line)
         skipped[cause].add(test)
-    return [f"{counted(tests)} ({cause})" for cause, tests in skipped.items()]
+    return [f"{counted(tests)} ({cause})" for cause, tests in sorted(skipped.items())]
 
 
 def counted(tests: set[str]) -> str:

@@ -57,7 +57,7 @@ def sdk() -> Path:
             return root
     if os.environ.get("CI"):
         pytest.fail("The Google Cloud SDK is missing")
-    pytest.skip("not run: the Google Cloud SDK is not installed")
+    pytest.skip("the Google Cloud SDK is not installed")
 
 
 def run(*command: Any, cwd: Path = ROOT, **environment: str) -> str:

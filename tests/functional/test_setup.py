@@ -263,15 +263,16 @@ def run_tests(tmp_path: Path) -> Callable[..., tuple[int, str]]:
     return run
 
 
-def test_tests_that_were_skipped_for_want_of_a_program_are_in_the_closing_line(
+def test_tests_that_were_skipped_are_in_the_closing_line_by_cause(
     run_tests: Callable[..., tuple[int, str]],
 ) -> None:
-    reasons = ("not run: Java is missing", "not run: Java is missing", "on purpose")
+    reasons = ("Java is missing", "Java is missing", "no disk")
     tests = [
         f"def test_{number}():\n    __import__('pytest').skip({reason!r})\n"
         for number, reason in enumerate(reasons)
     ]
-    line = "not run: 2 tests of test_it.py (Java is missing)"
+    line = "not run: 2 tests of test_it.py (Java is missing); 1 test of test_it.py (no disk)"
+    tests += ["def test_3():\n    pass\n"]
     assert run_tests("".join(tests), workers=1) == (0, line)
     assert run_tests("".join(tests), CI="true") == (1, line)
 

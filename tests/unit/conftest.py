@@ -19,7 +19,7 @@ def redis_server() -> Iterator[int]:
     except with_services.ServiceMissing as missing:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"not run: {missing}")
+        pytest.skip(str(missing))
     yield int(environment["REDIS_PORT"])
     program.__exit__(None, None, None)
 

@@ -111,7 +111,7 @@ def sdk() -> Path:
             return root
     if os.environ.get("CI"):
         pytest.fail("the Google Cloud SDK is not installed")
-    pytest.skip("not run: the Google Cloud SDK is not installed")
+    pytest.skip("the Google Cloud SDK is not installed")
 
 
 def ask_google(sdk: Path, cases: list[tuple[str, str, datetime]]) -> list[list[datetime] | None]:
