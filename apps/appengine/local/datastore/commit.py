@@ -16,6 +16,7 @@ from .table import Stored
 
 MutationResult: Any = types.MutationResult.pb()
 FAIL = types.Mutation.ConflictResolutionStrategy.FAIL
+NOT_IN_SEQUENCE = {("insert", "insert"), ("update", "insert"), ("upsert", "insert"), ("delete", "update")}
 NON_TRANSACTIONAL = types.CommitRequest.Mode.NON_TRANSACTIONAL
 
 
@@ -51,20 +52,18 @@ class Commit:
         self._check_sequences(transactional=request.mode != NON_TRANSACTIONAL)
 
     def _check_sequences(self, *, transactional: bool) -> None:
-        before: dict[bytes, str] = {}
+        """What may not be done to one entity in one commit (CommitRequest.mutations)."""
+        seen: dict[bytes, list[Change]] = {}
         for change in self._changes:
-            key, operation = table.stored_key(change.key), change.operation
-            if key in before and not transactional:
+            earlier = seen.setdefault(table.stored_key(change.key), [])
+            if earlier and not transactional:
                 raise invalid("a non-transactional commit has no two mutations that affect the same entity.")
-            if (before.get(key, "delete") != "delete" and operation == "insert") or (
-                before.get(key),
-                operation,
-            ) == (
-                "delete",
-                "update",
-            ):
-                raise invalid(f"cannot {before[key]} then {operation} an entity in the same request.")
-            before[key] = operation
+            if earlier and change.mutation.base_version not in (0, earlier[0].mutation.base_version):
+                raise invalid("mutations for the same entity must have the same base version.")
+            sequence = (earlier[-1].operation if earlier else "", change.operation)
+            if sequence in NOT_IN_SEQUENCE:
+                raise invalid(f"cannot {' then '.join(sequence)} an entity in the same request.")
+            earlier.append(change)
 
     def _change(self, mutation: Any, request: Any) -> Change:
         operation = mutation.WhichOneof("operation")
@@ -93,15 +92,20 @@ class Commit:
             for change in self._changes:
                 change.entries = entries(change.key, change.values, self._composites)
         version, results, updates = tick(db), [], 0
+        before: dict[bytes, Stored | None] = {}
         for change in self._changes:
-            result, changed = self._apply(db, change, version)
+            result, changed = self._apply(db, change, version, before)
             results.append(result)
             updates += changed
         return results, updates, version
 
-    def _apply(self, db: sqlite3.Connection, change: Change, version: int) -> tuple[Any, int]:
-        found = table.find(db, table.stored_key(change.key))
-        if _conflicts(change.mutation, found):
+    def _apply(
+        self, db: sqlite3.Connection, change: Change, version: int, before: dict[bytes, Stored | None]
+    ) -> tuple[Any, int]:
+        """`before` keeps what was there before the commit: that is what base versions are compared with."""
+        key = table.stored_key(change.key)
+        found = table.find(db, key)
+        if _conflicts(change.mutation, before.setdefault(key, found)):
             return _result(found.version if found else version, found, conflict_detected=True), 0
         if change.operation == "insert" and found:
             raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"entity already exists: {table.shown(change.key)}")

@@ -34,14 +34,15 @@ class Plan:
 
 def plan(asked: Asked, terms: Conjunction, composites: Composites) -> Plan | None:
     """None when nothing can match. Raises Refused: no index, and which one is needed."""
-    if not _consistent(terms):
-        return None
+    possible = _consistent(terms)
     equal = {name for name, _ in terms.equal}
     pattern = _pattern(asked, terms, equal)
     ancestor = bool(terms.ancestor and pattern)
     best = _choose(_candidates(asked.kind, equal, pattern, ancestor, composites), equal, pattern)
     if best is None:
         raise _needed(asked.kind, equal, pattern, ancestor)
+    if not possible:
+        return None
     suffix, indexes = best
     inside = terms.ancestor + encoding.END if ancestor else b""
     prefixes, used = zip(*_prefixes(asked.partition, indexes, len(suffix), terms, inside), strict=True)
@@ -54,14 +55,11 @@ def plan(asked: Asked, terms: Conjunction, composites: Composites) -> Plan | Non
 
 
 def _consistent(terms: Conjunction) -> bool:
-    """An equality and a range of one property: the range says nothing new, or all is refused."""
-    kept = dict(terms.ranges)
-    for name, value in terms.equal:
-        within = kept.pop(name, None)
-        if within and value not in within:
-            return False
-    terms.ranges = kept
-    return all(within.start.bytes() < within.end.bytes() for within in kept.values())
+    """Whether anything can match. Of a property that must equal a value, a range says nothing more."""
+    possible = all(value in terms.ranges.get(name, Range()) for name, value in terms.equal)
+    for name, _ in terms.equal:
+        terms.ranges.pop(name, None)
+    return possible and all(within.start.bytes() < within.end.bytes() for within in terms.ranges.values())
 
 
 def _pattern(asked: Asked, terms: Conjunction, equal: set[str]) -> Pattern:

@@ -49,7 +49,11 @@ class Store:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         _claim(self._path)
         self._writer = self._connect()
-        self._prepare(ttl)
+        try:
+            self._prepare(ttl)
+        except BaseException:
+            self._close_files()
+            raise
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
@@ -138,6 +142,9 @@ class Store:
         """Finish what was asked for and close the file."""
         self._jobs.put(None)
         self._thread.join()
+        self._close_files()
+
+    def _close_files(self) -> None:
         for db in (*self._idle, self._writer):
             db.close()
         if self._folder:
