@@ -144,6 +144,11 @@ def detects_conflicts(_: Program, step: Step) -> bool:
     return isinstance(step, Commit) and any(mutation.base == "stale" for mutation in step.mutations)
 
 
+def repeats_an_entity(_: Program, step: Step) -> bool:
+    keys = [mutation.entity.key for mutation in step.mutations] if isinstance(step, Commit) else []
+    return len(set(keys)) < len(keys)
+
+
 def kindless_in_transaction(_: Program, step: Step) -> bool:
     return isinstance(step, Transaction) and any(query.kind is None for query in queries(step))
 
@@ -154,6 +159,7 @@ DIFFERENCES = [
     Difference("no aggregation", DATASTORE_EMULATOR, "", "", aggregates),
     Difference("no newer filters", DATASTORE_EMULATOR, "", "", newer_filter),
     Difference("surrogates", DATASTORE_EMULATOR, "", "", orders_beyond_16_bits),
+    Difference("sequences", DATASTORE_EMULATOR, "", "", repeats_an_entity),
     Difference("kindless projection", FIRESTORE_EMULATOR, "", "", kindless_projection),
     Difference("read-only commit", FIRESTORE_EMULATOR, "", "", ends_read_only),
     Difference("base version", FIRESTORE_EMULATOR, "", "", detects_conflicts),

@@ -61,7 +61,7 @@ class Runner:
             return self.failure(error.cause)
         except (exceptions.GoogleAPICallError, grpc.RpcError) as error:
             return self.failure(error)
-        except (ndb.exceptions.Error, TypeError, ValueError) as error:  # NDB refused
+        except (ndb.exceptions.Error, TypeError, ValueError, KeyError) as error:  # in NDB itself
             return f"failed: {type(error).__name__}"
 
     def do(self, step: Step, api: Api) -> Observation:  # noqa: C901, PLR0911, PLR0912  one line for each kind of step
