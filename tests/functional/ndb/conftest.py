@@ -46,3 +46,15 @@ def context(client: ndb.Client) -> Iterator[ndb.Context]:
     """Open, and without NDB's own cache: every read asks the Datastore."""
     with uncached(client) as context:
         yield context
+
+
+@pytest.fixture(autouse=True)
+def _kinds(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A kind is the class of the test's module or its own, whatever others call theirs: NDB keeps one map."""
+    before = ndb.Model._kind_map.copy()
+    for value in vars(request.module).values():
+        if isinstance(value, ndb.MetaModel):
+            value._update_kind_map()
+    yield
+    ndb.Model._kind_map.clear()
+    ndb.Model._kind_map.update(before)
