@@ -25,7 +25,7 @@ RunAggregationQueryResponse: Any = types.RunAggregationQueryResponse.pb()
 ResultType = types.EntityResult.ResultType
 More = types.QueryResultBatch.MoreResultsType
 MAX_BATCH = 1000  # results
-MAX_BATCH_BYTES = 4 << 20
+MAX_BATCH_BYTES = 4_000_000  # of results; gRPC clients take 4 MiB unless told otherwise
 
 Depends = list[Any]
 
@@ -34,20 +34,19 @@ def lookup(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]:
     """Entities by their keys; those that would make the answer too large are deferred. Raises Refused."""
     if len(request.keys) > validate.MAX_LOOKUP:
         raise invalid(f"a lookup takes at most {validate.MAX_LOOKUP} keys.")
-    response, depends, size, missing_at = LookupResponse(), [], 0, current_version(db)
+    response, size, missing_at = LookupResponse(), 0, current_version(db)
+    depends: Depends = []
     response.read_time.FromMicroseconds(now())
     for key in request.keys:
         validate.fill_partition(key, request)
         validate.key(key)
-        if size > MAX_BATCH_BYTES:
+        found = table.find(db, table.stored_key(key))
+        result = _result(found) if found else EntityResult(entity=Entity(key=key), version=missing_at)
+        size += result.ByteSize()
+        if size > MAX_BATCH_BYTES and depends:
             response.deferred.append(key)
             continue
-        found = table.find(db, table.stored_key(key))
-        if found:
-            response.found.append(_result(found))
-            size += len(found.proto)
-        else:
-            response.missing.append(EntityResult(entity=Entity(key=key), version=missing_at))
+        (response.found if found else response.missing).append(result)
         depends.append(found and found.version)
     return response, depends
 
@@ -72,17 +71,20 @@ def run_query(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]:
     batch, limit = response.batch, of.limit.value if of.HasField("limit") else math.inf
     batch.entity_result_type, batch.more_results = _result_type(asked), More.NO_MORE_RESULTS
     skipped = list(islice(rows, of.offset))
-    last, depends, size = skipped[-1] if skipped else None, [], 0
+    depends: Depends = []
+    last, size = skipped[-1] if skipped else None, 0
     batch.skipped_results, batch.skipped_cursor = len(skipped), scan.cursor(last, b"") if last else b""
     for row in rows:
-        count = len(batch.entity_results)
-        if count >= limit or count >= MAX_BATCH or size > MAX_BATCH_BYTES:
-            batch.more_results = More.MORE_RESULTS_AFTER_LIMIT if count >= limit else More.NOT_FINISHED
+        if len(depends) >= limit:
+            batch.more_results = More.MORE_RESULTS_AFTER_LIMIT
             break
         result = _row_result(db, asked, row)
         result.cursor = scan.cursor(row, b"")
-        batch.entity_results.append(result)
         size += result.ByteSize()
+        if depends and (len(depends) >= MAX_BATCH or size > MAX_BATCH_BYTES):
+            batch.more_results = More.NOT_FINISHED
+            break
+        batch.entity_results.append(result)
         depends.append((row.entity, result.version))
         last = row
     if batch.more_results == More.NO_MORE_RESULTS and of.end_cursor:

@@ -31,6 +31,7 @@ class Change:
 
     mutation: Any
     key: Any
+    stored_key: bytes
     allocated: bool = False
     values: Values = field(default_factory=dict)
     entries: set[bytes] = field(default_factory=set)
@@ -55,7 +56,7 @@ class Commit:
         """What may not be done to one entity in one commit (CommitRequest.mutations)."""
         seen: dict[bytes, list[Change]] = {}
         for change in self._changes:
-            earlier = seen.setdefault(table.stored_key(change.key), [])
+            earlier = seen.setdefault(change.stored_key, [])
             if earlier and not transactional:
                 raise invalid("a non-transactional commit has no two mutations that affect the same entity.")
             if earlier and change.mutation.base_version not in (0, earlier[0].mutation.base_version):
@@ -77,13 +78,14 @@ class Commit:
         validate.fill_partition(key, request)
         if operation == "delete":
             validate.written_key(key, complete=True)
-            return Change(mutation, key)
+            return Change(mutation, key, table.stored_key(key))
         validate.entity(of, complete=operation == "update")
         allocated = key.path[-1].WhichOneof("id_type") is None
         if allocated:
             key.path[-1].id = random_id()
         values = values_of(of)
-        return Change(mutation, key, allocated, values, entries(key, values, self._composites))
+        changed = entries(key, values, self._composites)
+        return Change(mutation, key, table.stored_key(key), allocated, values, changed)
 
     def apply(self, db: sqlite3.Connection) -> tuple[list[Any], int, int]:
         """The result of each mutation, how many index entries changed, the version. Raises Refused."""
@@ -103,9 +105,8 @@ class Commit:
         self, db: sqlite3.Connection, change: Change, version: int, before: dict[bytes, Stored | None]
     ) -> tuple[Any, int]:
         """`before` keeps what was there before the commit: that is what base versions are compared with."""
-        key = table.stored_key(change.key)
-        found = table.find(db, key)
-        if _conflicts(change.mutation, before.setdefault(key, found)):
+        found = table.find(db, change.stored_key)
+        if _conflicts(change.mutation, before.setdefault(change.stored_key, found)):
             return _result(found.version if found else version, found, conflict_detected=True), 0
         if change.operation == "insert" and found:
             raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"entity already exists: {table.shown(change.key)}")
@@ -116,7 +117,7 @@ class Commit:
         entity = getattr(change.mutation, change.operation)
         old = found.entries(self._composites) if found else set()
         expires = self._store.expires(entity)
-        updates = table.put(db, found, entity, (old, change.entries), version, expires)
+        updates = table.put(db, change.stored_key, found, entity, (old, change.entries), version, expires)
         metadata.note(db, self._store.known, change.key, change.values, version)
         written = Stored(0, b"", version, found.created if found else version, version)
         return _result(version, written, key=change.key if change.allocated else None), updates

@@ -9,6 +9,7 @@ https://cloud.google.com/datastore/docs/concepts/entities#value_type_ordering
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from .messages import Key, Value
@@ -67,11 +68,15 @@ def _read_double(data: bytes, at: int) -> float:
 def path_prefix(elements: Any) -> bytes:
     """What the paths of these elements and of all their descendants begin with."""
     return b"".join(
-        STEP
-        + _text(element.kind.encode())
+        _step(element.kind)
         + (NAME + _text(element.name.encode()) if element.name else ID + _integer(element.id))
         for element in elements
     )
+
+
+@lru_cache
+def _step(kind: str) -> bytes:
+    return STEP + _text(kind.encode())
 
 
 def path(key: Any) -> bytes:
@@ -95,7 +100,12 @@ def read_path(data: bytes, at: int, key: Any) -> int:
 def partition(key: Any) -> bytes:
     """Project, database and namespace of a key or of another holder of them."""
     of = key.partition_id
-    return _text(of.project_id.encode()) + _text(of.database_id.encode()) + _text(of.namespace_id.encode())
+    return _partition(of.project_id, of.database_id, of.namespace_id)
+
+
+@lru_cache
+def _partition(*names: str) -> bytes:
+    return b"".join(_text(name.encode()) for name in names)
 
 
 def _point(of: Any) -> bytes:

@@ -101,6 +101,13 @@ def digest(partition: bytes, index: Index) -> bytes:
     return hashlib.blake2b(repr((partition, index)).encode(), digest_size=8).digest()
 
 
+@lru_cache(maxsize=4096)
+def _digests(partition: bytes, kind: str, name: str) -> tuple[bytes, bytes]:
+    """Of the two indexes that every property has."""
+    up, down = (Index(kind, ((name, descends),)) for descends in (False, True))
+    return digest(partition, up), digest(partition, down)
+
+
 def values_of(entity: Any) -> Values:
     """The encoded values by which an entity is found, by property; within an entity value, by dotted name.
 
@@ -135,7 +142,7 @@ def entries(key: Any, values: Values, composites: Composites) -> set[bytes]:
     partition, path, kind = encoding.partition(key), encoding.path(key), key.path[-1].kind
     found = {digest(partition, Index(kind)) + path}
     for name, encoded in values.items():
-        up, down = (digest(partition, Index(kind, ((name, descends),))) for descends in (False, True))
+        up, down = _digests(partition, kind, name)
         for value in encoded:
             found |= {up + value + path, down + encoding.turned(value) + path}
     composite = [

@@ -59,6 +59,7 @@ def _key(beside: Any, *path: tuple[str, str | int]) -> Any:
 
 
 def _put(db: sqlite3.Connection, entity: Any, version: int) -> None:
-    found = table.find(db, table.stored_key(entity.key))
+    stored_key = table.stored_key(entity.key)
+    found = table.find(db, stored_key)
     old = found.entries({}) if found else set()
-    table.put(db, found, entity, (old, entries(entity.key, values_of(entity), {})), version)
+    table.put(db, stored_key, found, entity, (old, entries(entity.key, values_of(entity), {})), version)

@@ -33,14 +33,13 @@ class Row:
         return self.plan.equal | parts(self.entry, self.plan.layout)
 
 
-def parts(entry: bytes, layout: Properties, *, as_stored: bool = False) -> dict[str, bytes]:
-    """The encoded value of each property of the layout: ascending, or `as_stored`."""
+def parts(entry: bytes, layout: Properties) -> dict[str, bytes]:
+    """The encoded value of each property of the layout, ascending."""
     found = {}
     for name, descends in layout:
         rest = encoding.turned(entry) if descends else entry
         end = encoding.end_of(rest, 0)
-        found[name] = entry[:end] if as_stored else rest[:end]
-        entry = entry[end:]
+        found[name], entry = rest[:end], entry[end:]
     return found
 
 
@@ -75,16 +74,10 @@ class Scan:
         if of.layout == self.layout:
             return (Row(entry, entity, of, entry) for entry, entity in entries(db, self.asked, of, within))
         rows = (
-            Row(self._place(of, entry), entity, of, entry)
+            Row(self._joined(of.equal | parts(entry, of.layout)), entity, of, entry)
             for entry, entity in entries(db, self.asked, of, Range())
         )
         return iter(sorted((row for row in rows if row.place in within), key=lambda row: row.place))
-
-    def _place(self, of: Plan, entry: bytes) -> bytes:
-        values = of.equal | parts(entry, of.layout)
-        return b"".join(
-            encoding.turned(values[name]) if descends else values[name] for name, descends in self.layout
-        )
 
     def _identity(self) -> Callable[[Row], Any]:
         """What makes two rows the same result."""
@@ -95,20 +88,27 @@ class Scan:
 
     def cursor(self, row: Row | None, otherwise: bytes) -> bytes:
         """The place behind a row, or `otherwise`, or the place before all rows."""
-        return b"\1" + self.signature + row.place if row else otherwise or b"\0" + self.signature
+        directions = bytes(descends for _, descends in self.layout)
+        return b"\1" + self.signature + directions + row.place if row else otherwise or b"\0" + self.signature
 
     def _position(self, cursor: bytes) -> Position:
-        """A cursor of the same query, or of the same query in the opposite order."""
-        after, signature, place = cursor[:1] == b"\1", cursor[1:9], cursor[9:]
-        if signature == _signature(self.asked, tuple((name, not descends) for name, descends in self.layout)):
-            after, signature, place = not after, self.signature, encoding.turned(place)
+        """A cursor of this query; if its order was the opposite, the row before it is now behind it."""
+        after, signature, rest = cursor[:1] == b"\1", cursor[1:9], cursor[9:]
+        if signature == self.signature and not rest:
+            return FIRST
+        before = tuple((name, bool(down)) for (name, _), down in zip(self.layout, rest, strict=False))
         try:
-            whole = b"".join(parts(place, self.layout, as_stored=True).values()) if place else b""
-        except (ValueError, IndexError):
-            whole = None
-        if signature != self.signature or whole != place:
-            raise invalid("the cursor is not one of this query, or of this query in the opposite order.")
-        return Position(place, after)
+            place = self._joined(parts(rest[len(before) :], before))
+        except (ValueError, KeyError):
+            signature = b""
+        if signature != self.signature:
+            raise invalid("the cursor is not one of this query.")
+        return Position(place, after == (before[0] == self.layout[0]))
+
+    def _joined(self, values: dict[str, bytes]) -> bytes:
+        return b"".join(
+            encoding.turned(values[name]) if descends else values[name] for name, descends in self.layout
+        )
 
     def _before(self, start: Position) -> set[Any]:
         """With distinct results, what the last result before this place stands for."""
@@ -125,7 +125,8 @@ def _plan(asked: Asked, terms: Any, composites: Composites) -> Plan | None:
 
 
 def _signature(asked: Asked, layout: Properties) -> bytes:
-    return hashlib.blake2b(repr((asked.kind, layout)).encode(), digest_size=8).digest()
+    names = [name for name, _ in layout]
+    return hashlib.blake2b(repr((asked.kind, names)).encode(), digest_size=8).digest()
 
 
 def _once(rows: Iterator[Row], identity: Callable[[Row], Any], seen: set[Any]) -> Iterator[Row]:

@@ -44,7 +44,8 @@ class Store:
         self._synchronous = "FULL" if path else "OFF"
         self._index_yaml = index_yaml
         self.known: Known = set()
-        self._idle: list[sqlite3.Connection] = []
+        self._opened: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []  # of these, those that no reader has
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         _claim(self._path)
@@ -59,6 +60,7 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._opened.append(db)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -145,7 +147,7 @@ class Store:
         self._close_files()
 
     def _close_files(self) -> None:
-        for db in (*self._idle, self._writer):
+        for db in self._opened:
             db.close()
         if self._folder:
             self._folder.cleanup()

@@ -64,18 +64,19 @@ def get(db: sqlite3.Connection, entity: int) -> Stored:
 
 def put(
     db: sqlite3.Connection,
+    key: bytes,
     found: Stored | None,
     entity: Any,
     changed: tuple[set[bytes], set[bytes]],  # its index entries before and after
     version: int,
     expires: int | None = None,
 ) -> int:
-    """Write an entity, new or over the one found; how many index entries changed."""
+    """Write an entity by its stored key, new or over the one found; how many index entries changed."""
     proto = entity.SerializeToString()
     if found:
         db.execute(UPDATE, (proto, version, version, expires, found.id))
         return put_entries(db, found.id, *changed)
-    row = (stored_key(entity.key), proto, version, version, version, expires)
+    row = (key, proto, version, version, version, expires)
     return put_entries(db, db.execute(INSERT, row).lastrowid or 0, *changed)
 
 
@@ -87,6 +88,7 @@ def delete(db: sqlite3.Connection, found: Stored, composites: Composites) -> int
 
 def put_entries(db: sqlite3.Connection, entity: int, old: set[bytes], new: set[bytes]) -> int:
     """Make the index entries of an entity `new`; how many changed."""
-    db.executemany("DELETE FROM entry WHERE entry = ?", [(entry,) for entry in old - new])
+    if gone := old - new:
+        db.executemany("DELETE FROM entry WHERE entry = ?", [(entry,) for entry in gone])
     db.executemany("INSERT INTO entry VALUES (?, ?)", [(entry, entity) for entry in sorted(new - old)])
     return len(old ^ new)

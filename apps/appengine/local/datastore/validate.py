@@ -4,6 +4,7 @@ https://cloud.google.com/datastore/docs/concepts/limits
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from .refusals import Refused, invalid
@@ -88,11 +89,16 @@ def _properties(home: Any, of: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise invalid(f"entity values are nested at most {MAX_DEPTH} deep.")
     for name, value in of.properties.items():
-        if not name or len(name.encode()) > MAX_NAME_BYTES:
-            raise invalid(f"a property name has 1 to {MAX_NAME_BYTES} bytes.")
-        if RESERVED.fullmatch(name) and not (depth and name == "__key__"):
-            raise invalid(f"property names of the form __*__ are reserved: {name}.")
+        _property_name(name, nested=depth > 0)
         _value(home, name, value, depth)
+
+
+@lru_cache(maxsize=4096)  # the same few, again and again
+def _property_name(name: str, *, nested: bool) -> None:
+    if not name or len(name.encode()) > MAX_NAME_BYTES:
+        raise invalid(f"a property name has 1 to {MAX_NAME_BYTES} bytes.")
+    if RESERVED.fullmatch(name) and not (nested and name == "__key__"):
+        raise invalid(f"property names of the form __*__ are reserved: {name}.")
 
 
 def _value(home: Any, name: str, value: Any, depth: int) -> None:
