@@ -8,6 +8,7 @@ it is exactly that, by key and through every index.
 
 import itertools
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -143,6 +144,13 @@ class Ledger:
             except GoogleAPICallError:
                 return
             self.acknowledged[writer] = number
+
+    def wait_for(self, commits: int, seconds: float = 60) -> None:
+        """Return once so many more commits are acknowledged. Raises AssertionError."""
+        enough, deadline = sum(self.acknowledged) + commits, time.monotonic() + seconds
+        while sum(self.acknowledged) < enough:
+            assert time.monotonic() < deadline, f"not {commits} commits in {seconds:g} s"
+            time.sleep(0.001)
 
     @contextmanager
     def written(self, *hosts: str) -> Iterator[list[threading.Thread]]:
