@@ -1,7 +1,8 @@
 """The embedded Datastore in this process, and Google's generated client of it."""
 
 import sqlite3
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class Served:
         """Raises sqlite3.Error, ValueError."""
         store = Store(file, indexes, ttl)
         datastore = server.Datastore(store)
-        listening, port = server.start(datastore, "127.0.0.1:0")
+        listening, port = server.start(datastore, "127.0.0.1", 0)
         channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         api = DatastoreClient(transport=DatastoreGrpcTransport(channel=channel))
         return cls(datastore, store, listening, channel, f"127.0.0.1:{port}", api)
@@ -100,3 +101,12 @@ def rows(file: Path, table: str) -> int:
         return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
     finally:
         db.close()
+
+
+def in_threads(jobs: list[Callable[[], None]]) -> None:
+    """All at once, to their ends."""
+    threads = [threading.Thread(target=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)

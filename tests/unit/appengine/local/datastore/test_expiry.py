@@ -71,6 +71,17 @@ def test_without_a_property_for_it_nothing_expires(served: Served) -> None:
     assert len(served.lookup(key("K", 1)).found) == 1
 
 
+def test_a_property_named_later_counts_for_entities_that_are_there(start: Start, file: Path) -> None:
+    first = Served.start(file)
+    first.put(key("K", 1), expires=PAST)
+    first.stop()
+
+    served = start(file, ttl="expires")
+    served.datastore.delete_expired()
+
+    assert not served.lookup(key("K", 1)).found
+
+
 def test_an_entity_given_more_time_stays(start: Start) -> None:
     served = start(ttl="expires")
     for number, properties in enumerate(({"expires": FUTURE}, {}), 1):

@@ -25,7 +25,18 @@ from tests.unit.appengine.local.datastore.messages import (
 from tests.unit.appengine.local.datastore.served import Served, rows
 
 PARENT = key("P", 1)
-B_THEN_A = "- kind: K\n  properties:\n  - name: b\n  - name: a\n"
+
+
+def index(*properties: str, ancestor: bool = False) -> str:
+    """An entry of index.yaml; a minus for descending."""
+    lines = ["- kind: K", *(["  ancestor: yes"] if ancestor else []), "  properties:"]
+    for name in properties:
+        lines += [f"  - name: {name.removeprefix('-')}"]
+        lines += ["    direction: desc"] if name.startswith("-") else []
+    return "\n".join(lines) + "\n"
+
+
+B_THEN_A = index("b", "a")
 SORTED = query("K", equal(b=1), order="a")  # needs it
 
 
@@ -48,76 +59,73 @@ def needed(served: Served, asked: types.Query, **request: Any) -> str:
     return text[text.index("- kind:") :]
 
 
-@pytest.mark.parametrize(
-    ("asked", "named"),
-    [
-        (SORTED, B_THEN_A),
-        (query("K", equal(b=1), order="-a"), B_THEN_A + "    direction: desc\n"),
-        (query("K", order="b a"), B_THEN_A),
-        (query("K", where("b", "GREATER_THAN", 1), order="b a"), B_THEN_A),
-        (query("K", projection="b", order="b a"), B_THEN_A),
-        (query("K", equal(b=1), projection="a"), B_THEN_A),
-        (
-            query("K", below(PARENT), order="a"),
-            "- kind: K\n  ancestor: yes\n  properties:\n  - name: a\n",
-        ),
-        (
-            query("K", below(PARENT), where("a", "LESS_THAN", 1)),
-            "- kind: K\n  ancestor: yes\n  properties:\n  - name: a\n",
-        ),
-        (
-            query("K", order="-__key__"),
-            "- kind: K\n  properties:\n  - name: __key__\n    direction: desc\n",
-        ),
-        (
-            query("K", equal(a=1), order="-__key__"),
-            "- kind: K\n  properties:\n  - name: a\n  - name: __key__\n    direction: desc\n",
-        ),
-    ],
-    ids=str,
-)
+NEEDS: dict[str, tuple[types.Query, str]] = {
+    "b = 1 order by a": (query("K", equal(b=1), order="a"), index("b", "a")),
+    "b = 1 order by a desc": (query("K", equal(b=1), order="-a"), index("b", "-a")),
+    "b = 1 and c = 1 order by a": (query("K", equal(c=1, b=1), order="a"), index("b", "c", "a")),
+    "order by b, a": (query("K", order="b a"), index("b", "a")),
+    "order by b, a desc": (query("K", order="b -a"), index("b", "-a")),
+    "b > 1 order by b, a": (query("K", where("b", "GREATER_THAN", 1), order="b a"), index("b", "a")),
+    "b = 1 and a > 1": (query("K", equal(b=1), where("a", "GREATER_THAN", 1)), index("b", "a")),
+    "a, b order by b": (query("K", projection="b a", order="b"), index("b", "a")),
+    "a where b = 1": (query("K", equal(b=1), projection="a"), index("b", "a")),
+    "ancestor order by a": (query("K", below(PARENT), order="a"), index("a", ancestor=True)),
+    "ancestor and a < 1": (
+        query("K", below(PARENT), where("a", "LESS_THAN", 1)),
+        index("a", ancestor=True),
+    ),
+    "ancestor and b = 1 order by a desc": (
+        query("K", below(PARENT), equal(b=1), order="-a"),
+        index("b", "-a", ancestor=True),
+    ),
+    "order by __key__ desc": (query("K", order="-__key__"), index("-__key__")),
+    "a = 1 order by __key__ desc": (query("K", equal(a=1), order="-__key__"), index("a", "-__key__")),
+}
+
+
+@pytest.mark.parametrize(("asked", "named"), NEEDS.values(), ids=NEEDS.keys())
 def test_a_query_without_its_index_is_refused_with_the_text_that_index_yaml_lacks(
     served: Served, asked: types.Query, named: str
 ) -> None:
     assert needed(served, asked) == named
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        query("K"),
-        query("K", order="__key__"),
-        query("K", order="-a"),
-        query("K", order="a __key__"),
-        query("K", where("a", "GREATER_THAN", 0), where("a", "LESS_THAN", 2)),
-        query("K", projection="a"),
-        query("K", equal(a=1, b=1)),
-        query("K", equal(a=1, b=1), order="__key__"),
-        query("K", equal(a=1), below(PARENT)),
-        query("K", equal(a=1), where("__key__", "GREATER_THAN", PARENT)),
-        query("K", either(equal(a=1), equal(b=1))),
-        query("K", below(PARENT)),
-        query("", below(PARENT)),
-    ],
-    ids=str,
-)
+NEEDS_NONE: dict[str, types.Query] = {
+    "all": query("K"),
+    "order by __key__": query("K", order="__key__"),
+    "order by a desc": query("K", order="-a"),
+    "order by a, __key__": query("K", order="a __key__"),
+    "a > 0 and a < 2": query("K", where("a", "GREATER_THAN", 0), where("a", "LESS_THAN", 2)),
+    "projection": query("K", projection="a"),
+    "a = 1 and b = 1": query("K", equal(a=1, b=1)),
+    "a = 1 and b = 1 order by __key__": query("K", equal(a=1, b=1), order="__key__"),
+    "a = 1 and ancestor": query("K", equal(a=1), below(PARENT)),
+    "a = 1 and __key__ >": query("K", equal(a=1), where("__key__", "GREATER_THAN", PARENT)),
+    "a = 1 or b = 1": query("K", either(equal(a=1), equal(b=1))),
+    "a in": query("K", where("a", "IN", [1, 2])),
+    "ancestor": query("K", below(PARENT)),
+    "ancestor of any kind": query("", below(PARENT)),
+}
+
+
+@pytest.mark.parametrize("asked", NEEDS_NONE.values(), ids=NEEDS_NONE.keys())
 def test_what_built_in_indexes_answer_needs_none(served: Served, asked: types.Query) -> None:
     served.put(key("P", 1, "K", 1), a=1, b=1)
 
-    assert 1 in served.names(asked)
+    assert served.names(asked) == [1]
 
 
 def test_equalities_are_answered_by_merging_indexes_of_the_same_order(start: Start, index_yaml: Path) -> None:
     write(
         index_yaml,
-        "- kind: K\n  properties:\n  - name: a\n  - name: c\n",
-        "- kind: K\n  properties:\n  - name: b\n  - name: c\n",
+        index("a", "c"),
+        index("b", "c"),
     )
     served = start(indexes=index_yaml)
     served.put_all(entity(key("K", 1 + n), a=n % 2, b=n % 3, c=-n) for n in range(12))
 
     assert served.names(query("K", equal(a=1, b=1), order="c")) == [8, 2]
-    assert "- name: c" in needed(served, query("K", equal(a=1, b=1), order="-c"))
+    assert needed(served, query("K", equal(a=1, b=1), order="-c")) == index("a", "b", "-c")
 
 
 # The random queries are about these: every a, b, c of 0 to 2, beneath two parents.

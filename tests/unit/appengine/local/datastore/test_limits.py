@@ -239,6 +239,17 @@ def test_a_time_that_is_none_is_refused(served: Served) -> None:
             served.put_all([types.Entity.wrap(wrong)])
 
 
+def test_a_time_is_kept_to_the_microsecond(served: Served) -> None:
+    exact = types.Entity.pb(entity(K))
+    exact.properties["a"].timestamp_value.seconds = -1
+    exact.properties["a"].timestamp_value.nanos = 123_456_789
+
+    served.put_all([types.Entity.wrap(exact)])
+
+    found = types.Entity.pb(served.lookup(K).found[0].entity)
+    assert found.properties["a"].timestamp_value.ToNanoseconds() == -876_544_000
+
+
 @pytest.mark.parametrize("operation", ["update", "delete"])
 def test_an_update_and_a_deletion_need_a_complete_key(served: Served, operation: str) -> None:
     incomplete = key("K")

@@ -1,6 +1,8 @@
 """Transactions: who loses a conflict, what a snapshot shows, how they end."""
 
-import threading
+import time
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from google.cloud.datastore_v1 import types
 
 from apps.appengine.local.datastore import transactions
 from tests.unit.appengine.local.datastore.messages import below, entity, equal, key, query, where
-from tests.unit.appengine.local.datastore.served import Served
+from tests.unit.appengine.local.datastore.served import Served, in_threads
 
 K, OTHER = key("K", 1), key("K", 2)
 
@@ -126,11 +128,7 @@ def test_increments_from_many_threads_all_count(served: Served) -> None:
                 except Aborted:
                     continue
 
-    threads = [threading.Thread(target=increment) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    in_threads([increment] * 4)
     assert content(served, K) == 20
 
 
@@ -203,6 +201,34 @@ def test_an_unknown_transaction_is_invalid(served: Served, use: Any) -> None:
         use(served, b"unknown")
 
 
+def test_of_two_commits_of_one_transaction_at_once_one_is_done(served: Served) -> None:
+    for number in range(5):
+        transaction = served.begin()
+        done: list[int] = []
+
+        def commit(of: bytes = transaction, of_round: int = number, done: list[int] = done) -> None:
+            with suppress(InvalidArgument):
+                served.commit({"insert": entity(key("K", 1 + of_round))}, transaction=of)
+                done.append(of_round)
+
+        in_threads([commit] * 4)
+        assert done == [number]
+
+
+def test_many_readers_at_once_are_all_answered(served: Served) -> None:
+    served.put(K, a=1)
+    answers: list[int | None] = []
+
+    def read() -> None:
+        for _ in range(10):
+            transaction = served.begin(read_only={})
+            answers.append(content(served, K, transaction))
+            served.call("rollback", transaction=transaction)
+
+    in_threads([read] * 16)
+    assert answers == [1] * 160
+
+
 def test_a_transaction_that_aborted_can_be_rolled_back_as_clients_do_but_not_used(served: Served) -> None:
     transaction = served.begin()
     content(served, K, transaction)
@@ -230,12 +256,11 @@ def test_a_transaction_expires_when_idle_and_when_old(
 
 
 def test_a_transaction_in_use_is_not_idle(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "IDLE_SECONDS", 0.5)
-    transaction = served.begin()
-    pause = threading.Event()
+    monkeypatch.setattr(transactions, "IDLE_SECONDS", 1)
+    transaction, began = served.begin(), time.monotonic()
 
-    for _ in range(6):
-        pause.wait(0.1)
+    while time.monotonic() < began + 1.2:
+        time.sleep(0.1)
         content(served, K, transaction)
 
     served.commit(upsert(K, a=1), transaction=transaction)
@@ -292,11 +317,7 @@ def test_commits_that_share_a_moment_fail_alone(served: Served) -> None:
         except AlreadyExists:
             failed.append(number)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    in_threads([partial(write, number) for number in range(16)])
     assert sorted(failed) == list(range(1, 16, 2))
     assert served.names(query("T")) == list(range(1, 16, 2))
 

@@ -1,13 +1,11 @@
-"""What is not there is refused by name; what is forgotten is forgotten."""
+"""What is not there is refused by name."""
 
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from google.api_core.exceptions import InvalidArgument, MethodNotImplemented
+from google.api_core.exceptions import MethodNotImplemented
 
-from tests.unit.appengine.local.datastore.conftest import Start
 from tests.unit.appengine.local.datastore.messages import entity, key, query
 from tests.unit.appengine.local.datastore.served import Served
 
@@ -93,57 +91,3 @@ def test_nonsense_for_a_request_is_an_error_and_the_next_is_answered(served: Ser
         served.unary("/google.datastore.v1.Datastore/Commit", b"nonsense")
 
     served.put(K)
-
-
-def test_a_reset_forgets_entities_and_transactions(served: Served) -> None:
-    served.put(K, a=1)
-    transaction = served.begin()
-
-    served.unary("/reset")
-
-    assert not served.lookup(K).found
-    assert served.names(query("")) == []
-    with pytest.raises(InvalidArgument):
-        served.lookup(K, transaction=transaction)
-
-
-def test_a_reset_reads_index_yaml_again(start: Start, tmp_path: Path) -> None:
-    indexes = tmp_path / "index.yaml"
-    indexes.write_text("indexes:\n")
-    served = start(indexes=indexes)
-    indexes.write_text("indexes: nonsense")
-
-    with pytest.raises(grpc.RpcError, match=r"index\.yaml"):
-        served.unary("/reset")
-
-
-def test_one_in_memory_leaves_nothing_behind(
-    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    first = Served.start()
-    first.put(K)
-    first.stop()
-
-    assert list(tmp_path.iterdir()) == []
-    assert not start().lookup(K).found
-
-
-def test_two_in_memory_do_not_see_each_other(start: Start) -> None:
-    one, other = start(), start()
-
-    one.put(K)
-
-    assert not other.lookup(K).found
-
-
-def test_a_file_keeps_what_was_written(start: Start, tmp_path: Path) -> None:
-    file = tmp_path / "a folder" / "datastore.sqlite3"
-    first = Served.start(file)
-    version = first.put(K, a=1).version
-    first.stop()
-
-    again = start(file)
-
-    assert again.lookup(K).found[0].entity == entity(K, a=1)
-    assert again.put(K, a=2).version > version
