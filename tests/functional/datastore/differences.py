@@ -1,31 +1,28 @@
-"""Where Google's emulators and ours cannot be compared, and who says which is right.
+"""Where one of Google's emulators cannot be compared with ours, and which documentation says who is right.
 
-docs/decisions/0015-where-the-embedded-datastore-differs.md says the same to readers; a test keeps them equal.
+docs/decisions/0016-where-the-embedded-datastore-differs.md tells readers the same; a test keeps them equal.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.datastores import DATASTORE_EMULATOR, FIRESTORE_EMULATOR
 from tests.functional.datastore.steps import (
     Aggregate,
-    Combined,
     Commit,
-    Count,
-    Fetch,
-    Filter,
     Interleaved,
     Outside,
     Pages,
     Program,
-    Properties,
-    Put,
-    Query,
     Step,
     Transaction,
-    Value,
-    Where,
 )
+from tests.functional.datastore.walk import bare, has_or, parts, queries, wheres, written
+
+DOCUMENTATION = "https://cloud.google.com/datastore/docs"
+QUERIES = f"{DOCUMENTATION}/concepts/queries"
+REFERENCE = f"{DOCUMENTATION}/reference/data/rpc/google.datastore.v1"
+INEQUALITIES = ("<", "<=", ">", ">=", "!=", "not_in")
 
 
 @dataclass(frozen=True)
@@ -34,135 +31,214 @@ class Difference:
     side: str  # the emulator that is not compared
     reason: str
     documentation: str
-    applies: Callable[[Program, Step], bool]
+    applies: Callable[[Program, Step, object], bool]  # the last is what the emulator showed
 
 
-def parts(step: Step) -> Iterator[Step]:
-    """The step and those in it."""
-    yield step
-    inner: tuple[Step, ...] = ()
-    match step:
-        case Transaction():
-            inner = step.steps
-        case Interleaved():
-            inner = step.first + step.second
-        case Outside():
-            inner = (step.step,)
-        case Pages():
-            inner = step.between
-    for part in inner:
-        yield from parts(part)
+def aggregates(_: Program, step: Step, __: object) -> bool:
+    return isinstance(step, Aggregate)
 
 
-def queries(step: Step) -> Iterator[Query]:
-    for part in parts(step):
-        if isinstance(part, Fetch | Count | Pages | Aggregate):
-            yield part.query
-
-
-def wheres(where: Filter | None) -> Iterator[Where]:
-    if isinstance(where, Combined):
-        for part in where.parts:
-            yield from wheres(part)
-    elif where:
-        yield where
-
-
-def aggregates(_: Program, step: Step) -> bool:
-    return any(isinstance(part, Aggregate) for part in parts(step))
-
-
-def overlaps(_: Program, step: Step) -> bool:
-    return any(isinstance(part, Interleaved | Outside) for part in parts(step))
-
-
-def newer_filter(_: Program, step: Step) -> bool:
-    """Operators and shapes of 2022 and later."""
+def newer_filters(_: Program, step: Step, __: object) -> bool:
     for query in queries(step):
         found = list(wheres(query.where))
-        unequal = {where.name for where in found if where.operator in ("<", "<=", ">", ">=", "!=", "not_in")}
+        unequal = {where.name for where in found if where.operator in INEQUALITIES}
         if len(unequal) > 1 or {"!=", "not_in", "in"} & {where.operator for where in found}:
             return True
-        if unequal and query.order and query.order[0].removeprefix("-") not in unequal:
+        if has_or(query.where) or (unequal and query.order and bare(query.order)[0] not in unequal):
             return True
-    return any(has_or(query.where) for query in queries(step))
+    return False
 
 
-def has_or(where: Filter | None) -> bool:
-    return isinstance(where, Combined) and (where.operator == "or" or any(map(has_or, where.parts)))
+def finds_empty_arrays(program: Program, step: Step, _: object) -> bool:
+    return any(queries(step)) and any(value == [] for each in program for value in written(each))
 
 
-def values(step: Step) -> Iterator[Value]:
-    """Of all properties that the step writes, those of arrays and embedded entities too."""
-    for part in parts(step):
-        written: list[Properties] = []
-        match part:
-            case Put():
-                written = [entity.properties for entity in part.entities]
-            case Commit():
-                written = [mutation.entity.properties for mutation in part.mutations]
-        for properties in written:
-            for value in properties.values():
-                yield from flattened(value)
-
-
-def flattened(value: Value) -> Iterator[Value]:
-    yield value
-    inner = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
-    for part in inner:
-        yield from flattened(part)
-
-
-def finds_empty_arrays(program: Program, step: Step) -> bool:
-    return any(queries(step)) and any(value == [] for each in program for value in values(each))
-
-
-def finds_arrays(program: Program, step: Step) -> bool:
-    """An order or a range of a property that has several values in some entity."""
-    several = any(isinstance(value, list) and len(value) > 1 for each in program for value in values(each))
-    return several and any(
-        query.order or any(where.operator != "=" for where in wheres(query.where)) for query in queries(step)
-    )
-
-
-def ends_read_only(_: Program, step: Step) -> bool:
-    return any(
-        isinstance(part, Transaction) and part.read_only and not part.rolled_back for part in parts(step)
-    )
-
-
-def orders_beyond_16_bits(program: Program, step: Step) -> bool:
-    text = repr(program)
+def orders_beyond_16_bits(program: Program, step: Step, _: object) -> bool:
+    text = str(program)
     return any(queries(step)) and "\U0001f600" in text and "\\uffff" in text
 
 
-def kindless_projection(_: Program, step: Step) -> bool:
-    return any(query.kind is None and query.projection for query in queries(step))
+def asks_for_one_key(_: Program, step: Step, __: object) -> bool:
+    return any(
+        query.order
+        and any(where.name == "__key__" and where.operator == "=" for where in wheres(query.where))
+        for query in queries(step)
+    )
 
 
-def detects_conflicts(_: Program, step: Step) -> bool:
-    return isinstance(step, Commit) and any(mutation.base == "stale" for mutation in step.mutations)
-
-
-def repeats_an_entity(_: Program, step: Step) -> bool:
+def repeats_an_entity(_: Program, step: Step, __: object) -> bool:
     keys = [mutation.entity.key for mutation in step.mutations] if isinstance(step, Commit) else []
     return len(set(keys)) < len(keys)
 
 
-def kindless_in_transaction(_: Program, step: Step) -> bool:
-    return isinstance(step, Transaction) and any(query.kind is None for query in queries(step))
+def transactions_meet(_: Program, step: Step, __: object) -> bool:
+    return any(isinstance(part, Interleaved | Outside) for part in parts(step))
+
+
+def ends_read_only(_: Program, step: Step, __: object) -> bool:
+    return isinstance(step, Transaction) and step.read_only and not step.rolled_back
+
+
+def names_another_version(_: Program, step: Step, __: object) -> bool:
+    return isinstance(step, Commit) and any(mutation.base == "stale" for mutation in step.mutations)
+
+
+def fails_itself(_: Program, __: Step, seen: object) -> bool:
+    return "failed: UNKNOWN" in str(seen)
+
+
+def finds_several_values(program: Program, step: Step, _: object) -> bool:
+    several = any(isinstance(value, list) and len(value) > 1 for each in program for value in written(each))
+    return several and any(
+        query.order or query.projection or any(where.operator != "=" for where in wheres(query.where))
+        for query in queries(step)
+    )
+
+
+def kindless_values(_: Program, step: Step, __: object) -> bool:
+    return any(
+        not query.kind and (query.projection or isinstance(step, Aggregate)) for query in queries(step)
+    )
+
+
+def orders_behind_the_key(_: Program, step: Step, __: object) -> bool:
+    return any("__key__" in bare(query.order)[:-1] for query in queries(step))
+
+
+def pages_by_key(_: Program, step: Step, __: object) -> bool:
+    return any(
+        query.projection not in ((), ("__key__",))
+        and "__key__" in (*bare(query.order), *(where.name for where in wheres(query.where)))
+        for part in parts(step)
+        if isinstance(part, Pages)
+        for query in queries(part)
+    )
+
+
+def implied_orders_of_distinct(_: Program, step: Step, __: object) -> bool:
+    return any(
+        query.order and query.order[-1].startswith("-") and set(query.distinct) - set(bare(query.order))
+        for query in queries(step)
+    )
+
+
+def aggregates_what_is_unequal(_: Program, step: Step, __: object) -> bool:
+    return isinstance(step, Aggregate) and any(
+        where.operator in ("not_in", "!=") for where in wheres(step.query.where)
+    )
 
 
 DIFFERENCES = [
-    Difference("empty arrays", DATASTORE_EMULATOR, "", "", finds_empty_arrays),
-    Difference("several values", FIRESTORE_EMULATOR, "", "", finds_arrays),
-    Difference("no aggregation", DATASTORE_EMULATOR, "", "", aggregates),
-    Difference("no newer filters", DATASTORE_EMULATOR, "", "", newer_filter),
-    Difference("surrogates", DATASTORE_EMULATOR, "", "", orders_beyond_16_bits),
-    Difference("sequences", DATASTORE_EMULATOR, "", "", repeats_an_entity),
-    Difference("kindless projection", FIRESTORE_EMULATOR, "", "", kindless_projection),
-    Difference("read-only commit", FIRESTORE_EMULATOR, "", "", ends_read_only),
-    Difference("base version", FIRESTORE_EMULATOR, "", "", detects_conflicts),
-    Difference("kindless query in a transaction", FIRESTORE_EMULATOR, "", "", kindless_in_transaction),
-    Difference("locks", FIRESTORE_EMULATOR, "", "", overlaps),
+    Difference(
+        "no aggregation",
+        DATASTORE_EMULATOR,
+        "It refuses aggregation queries.",
+        f"{DOCUMENTATION}/tools/datastore-emulator",
+        aggregates,
+    ),
+    Difference(
+        "no newer filters",
+        DATASTORE_EMULATOR,
+        "It has no IN, NOT_IN, != and OR, one property for inequalities, and wants that ordered first.",
+        f"{DOCUMENTATION}/tools/datastore-emulator",
+        newer_filters,
+    ),
+    Difference(
+        "empty arrays",
+        DATASTORE_EMULATOR,
+        "It indexes an empty array as null. Datastore does not index empty arrays.",
+        "https://cloud.google.com/appengine/docs/java/javadoc/com/google/appengine/api/datastore/DatastoreServiceConfig",
+        finds_empty_arrays,
+    ),
+    Difference(
+        "characters beyond 16 bits",
+        DATASTORE_EMULATOR,
+        "It orders strings and names by UTF-16. Datastore orders them by UTF-8.",
+        "https://cloud.google.com/firestore/docs/concepts/data-types",
+        orders_beyond_16_bits,
+    ),
+    Difference(
+        "one key",
+        DATASTORE_EMULATOR,
+        "It finds the entity of a key though it lacks a property that orders. Such entities are no results.",
+        QUERIES,
+        asks_for_one_key,
+    ),
+    Difference(
+        "one entity twice in a commit",
+        DATASTORE_EMULATOR,
+        "It answers sequences that are not permitted with ALREADY_EXISTS or NOT_FOUND, not INVALID_ARGUMENT.",
+        f"{REFERENCE}#commitrequest",
+        repeats_an_entity,
+    ),
+    Difference(
+        "locks",
+        FIRESTORE_EMULATOR,
+        "It has pessimistic transactions only: whoever writes what one has read waits. Ours are optimistic.",
+        "https://cloud.google.com/firestore/docs/transaction-data-contention",
+        transactions_meet,
+    ),
+    Difference(
+        "commit of a read-only transaction",
+        FIRESTORE_EMULATOR,
+        "It refuses the empty commit by which every client ends a transaction.",
+        f"{DOCUMENTATION}/concepts/transactions",
+        ends_read_only,
+    ),
+    Difference(
+        "base version",
+        FIRESTORE_EMULATOR,
+        "It writes whatever base_version says. A version that is not the current one conflicts.",
+        f"{REFERENCE}#mutation",
+        names_another_version,
+    ),
+    Difference(
+        "UNKNOWN",
+        FIRESTORE_EMULATOR,
+        "It answers UNKNOWN, with no message, to some queries in transactions and some cursors.",
+        f"{DOCUMENTATION}/concepts/errors",
+        fails_itself,
+    ),
+    Difference(
+        "several values",
+        FIRESTORE_EMULATOR,
+        "It finds an entity once for each value. A query finds an entity once, by its first or last value.",
+        QUERIES,
+        finds_several_values,
+    ),
+    Difference(
+        "values without a kind",
+        FIRESTORE_EMULATOR,
+        "It projects and sums properties over all kinds. A query without a kind knows only keys.",
+        QUERIES,
+        kindless_values,
+    ),
+    Difference(
+        "orders behind the key",
+        FIRESTORE_EMULATOR,
+        "It wants properties that can no longer order to be there. Google's index tool drops such orders.",
+        f"{DOCUMENTATION}/tools/indexconfig",
+        orders_behind_the_key,
+    ),
+    Difference(
+        "pages of a projection by key",
+        FIRESTORE_EMULATOR,
+        "It refuses the cursors that it gives for a projection in the order of keys.",
+        QUERIES,
+        pages_by_key,
+    ),
+    Difference(
+        "implied orders of distinct",
+        FIRESTORE_EMULATOR,
+        "Distinct properties that are not ordered take the direction of the last order, not ascending.",
+        f"{REFERENCE}#query",
+        implied_orders_of_distinct,
+    ),
+    Difference(
+        "aggregation over inequalities",
+        FIRESTORE_EMULATOR,
+        "It does not check whether != and NOT_IN go together with each other and with OR.",
+        QUERIES,
+        aggregates_what_is_unequal,
+    ),
 ]

@@ -86,12 +86,14 @@ def transactions(world: World, through: Through) -> Steps:
 
 
 def writes(world: World) -> Steps:
-    mutations = st.builds(
+    entity = world.entities(1, 1).map(lambda entities: entities[0])
+    based = st.builds(
         Mutation,
-        st.sampled_from(["insert", "update", "upsert", "delete"]),
-        world.entities(1, 1).map(lambda entities: entities[0]),
-        st.sampled_from(["none", "none", "none", "current", "stale"]),
+        st.sampled_from(["update", "upsert", "delete"]),
+        entity,
+        st.sampled_from(["none", "none", "current", "stale"]),
     )
+    mutations = st.builds(Mutation, st.just("insert"), entity) | based
     kinds = st.sampled_from(KINDS)
     return st.one_of(
         changes(world, throughs),
@@ -105,28 +107,31 @@ def writes(world: World) -> Steps:
     )
 
 
+@st.composite
+def reading_first(draw: st.DrawFn, world: World, *, watched: bool) -> tuple[Step, ...]:
+    """The steps of a transaction that reads, when its snapshot is the same on every Datastore, and then
+    writes what it has read, while others may write too.
+    """
+
+    def writing(keys: list[Key]) -> Steps:
+        entity = st.builds(Entity, st.sampled_from(keys), world.properties)
+        entities = st.lists(entity, min_size=1, max_size=2, unique_by=lambda entity: entity.key)
+        return st.builds(Put, entities.map(tuple), st.just("api"))
+
+    keys = draw(st.lists(st.sampled_from(ROOTS), min_size=1, max_size=2, unique=True))
+    others = st.builds(Outside, writing(ROOTS))
+    return (Get(tuple(keys), "api"), *draw(few(writing(keys) | others if watched else writing(keys), 0, 3)))
+
+
 def meetings(world: World) -> Steps:
-    """Transactions that read first, when their snapshot is the same on every Datastore, and then write."""
-    written = st.builds(Entity, st.sampled_from(ROOTS), world.properties)
-    writing = st.builds(
-        Put,
-        st.lists(written, min_size=1, max_size=2, unique_by=lambda entity: entity.key).map(tuple),
-        st.just("api"),
-    )
-    reading = st.builds(
-        Get, few(st.sampled_from(ROOTS), 1, 2).map(lambda keys: tuple(set(keys))), st.just("api")
-    )
-
-    def inner(steps: Steps) -> st.SearchStrategy[tuple[Step, ...]]:
-        return st.tuples(reading, few(steps, 0, 3)).map(lambda parts: (parts[0], *parts[1]))
-
-    met = inner(writing | st.builds(Outside, writing))
+    met = reading_first(world, watched=True)
     through_ndb = met.map(lambda steps: tuple(through(step, "ndb") for step in steps))
-    no = st.just(False)
+    turns, no = few(st.booleans(), 0, 8), st.just(False)
+    alone = reading_first(world, watched=False)
     return st.one_of(
         st.builds(Transaction, met, st.booleans(), no, st.just("api")),
         st.builds(Transaction, through_ndb, st.booleans(), no, st.just("ndb")),
-        st.builds(Interleaved, inner(writing), inner(writing), few(st.booleans(), 0, 8)),
+        st.builds(Interleaved, alone, alone, turns),
     )
 
 

@@ -59,6 +59,9 @@ class Runner:
             return self.do(step, api)
         except exceptions.RetryError as error:
             return self.failure(error.cause)
+        except ndb.exceptions.NestedRetryException as error:  # keeps no more than the message
+            self.refusals += [str(error)] if "- kind:" in str(error) else []
+            return "failed: NestedRetryException"
         except (exceptions.GoogleAPICallError, grpc.RpcError) as error:
             return self.failure(error)
         except (ndb.exceptions.Error, TypeError, ValueError, KeyError) as error:  # in NDB itself
@@ -151,6 +154,8 @@ class Runner:
         """Its status code."""
         if isinstance(error, exceptions.FailedPrecondition):
             self.refusals.append(error.message)
+        if error == "google.api_core.exceptions.Unknown":  # NDB's text for it
+            return "failed: UNKNOWN"
         code: Any = getattr(error, "grpc_status_code", None) or (
             error.code() if hasattr(error, "code") else None
         )

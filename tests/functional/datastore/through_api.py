@@ -96,11 +96,13 @@ class Api:
     def fetch(self, query: Query) -> Observation:
         return [entity_text(result.entity) for result in self.results(query)[0]]
 
-    def page(self, query: Query, size: int, cursor: bytes | None) -> tuple[Observation, bytes]:
-        start = {"start_cursor": cursor} if cursor else {}
+    def page(self, query: Query, size: int, cursor: bytes | None) -> tuple[Observation, bytes | None]:
+        start = {"start_cursor": cursor, "offset": 0} if cursor else {}
         results, end = self.results(query, limit=size, **start)
         texts = [entity_text(result.entity) for result in results]
-        if results and size % 2:  # either cursor must do
+        if not results:
+            return (texts, []), None
+        if size % 2:  # either cursor must do
             end = results[-1].cursor
         again, _ = self.results(query, end_cursor=end, **start)
         return (texts, [entity_text(result.entity) for result in again]), end
