@@ -38,7 +38,7 @@ def main() -> None:
         sys.exit(f"datastore: {args.file or args.indexes}: {error}")
     datastore = server.Datastore(store)
     try:
-        grpc_server, port = server.start(datastore, f"{args.host}:{args.port}")
+        grpc_server, port = server.start(datastore, args.host, args.port)
     except OSError as error:
         sys.exit(f"datastore: {error}")
     print(f"datastore: gRPC on {args.host}:{port}, {args.file or 'in memory'}", flush=True)  # noqa: T201  the ready line

@@ -62,23 +62,32 @@ def run_query(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]:
     """A batch of results: all, or as many as an answer holds. Raises Refused."""
     if request.WhichOneof("query_type") != "query":
         raise unimplemented("gql_query")
-    of = request.query
-    asked = read(of, request, [])
-    scan = Scan(asked, composites_of(db))
-    only_explain = request.HasField("explain_options") and not request.explain_options.analyze
-    rows = iter(()) if only_explain else scan.rows(db, of.start_cursor, of.end_cursor)
-    response = RunQueryResponse()
-    batch, limit = response.batch, of.limit.value if of.HasField("limit") else math.inf
-    batch.entity_result_type, batch.more_results = _result_type(asked), More.NO_MORE_RESULTS
+    asked = read(request.query, request, [])
+    scan, response, depends = Scan(asked, composites_of(db)), RunQueryResponse(), []
+    if not request.HasField("explain_options") or request.explain_options.analyze:
+        depends = _fill(response.batch, db, scan, request.query)
+    if request.HasField("explain_options"):
+        _explain(response.explain_metrics.plan_summary.indexes_used, scan)
+    response.batch.entity_result_type = _result_type(asked)
+    response.batch.snapshot_version = current_version(db)
+    response.batch.read_time.FromMicroseconds(now())
+    return response, depends
+
+
+def _fill(batch: Any, db: sqlite3.Connection, scan: Scan, of: Any) -> Depends:
+    """Put results into the batch, and cursors; what the batch depends on."""
+    rows = scan.rows(db, of.start_cursor, of.end_cursor)
     skipped = list(islice(rows, of.offset))
-    depends: Depends = []
-    last, size = skipped[-1] if skipped else None, 0
+    last = skipped[-1] if skipped else None
     batch.skipped_results, batch.skipped_cursor = len(skipped), scan.cursor(last, b"") if last else b""
+    batch.more_results = More.MORE_RESULTS_AFTER_CURSOR if of.end_cursor else More.NO_MORE_RESULTS
+    limit, size = of.limit.value if of.HasField("limit") else math.inf, 0
+    depends: Depends = []
     for row in rows:
         if len(depends) >= limit:
             batch.more_results = More.MORE_RESULTS_AFTER_LIMIT
             break
-        result = _row_result(db, asked, row)
+        result = _row_result(db, scan.asked, row)
         result.cursor = scan.cursor(row, b"")
         size += result.ByteSize()
         if depends and (len(depends) >= MAX_BATCH or size > MAX_BATCH_BYTES):
@@ -87,14 +96,8 @@ def run_query(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]:
         batch.entity_results.append(result)
         depends.append((row.entity, result.version))
         last = row
-    if batch.more_results == More.NO_MORE_RESULTS and of.end_cursor:
-        batch.more_results = More.MORE_RESULTS_AFTER_CURSOR
     batch.end_cursor = scan.cursor(last, of.start_cursor)
-    batch.snapshot_version = current_version(db)
-    batch.read_time.FromMicroseconds(now())
-    if request.HasField("explain_options"):
-        _explain(response.explain_metrics.plan_summary.indexes_used, scan)
-    return response, depends
+    return depends
 
 
 def _explain(used: Any, scan: Scan) -> None:
@@ -157,10 +160,11 @@ def run_aggregation(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]
         raise invalid("an aggregation query has one to five aggregations.")
     names = {_aggregated(each) for each in aggregations}
     asked = read(of, request, sorted(filter(None, names)))
-    scan = Scan(asked, composites_of(db))
-    rows = scan.rows(db, of.start_cursor, of.end_cursor)
+    rows = Scan(asked, composites_of(db)).rows(db, of.start_cursor, of.end_cursor)
     stop = of.offset + of.limit.value if of.HasField("limit") else None
-    values = [row.values() if asked.aggregated else {} for row in islice(rows, of.offset, stop)]
+    totals = _Totals(names - {None})
+    for row in islice(rows, of.offset, stop):
+        totals.add(row)
     response = RunAggregationQueryResponse()
     result = response.batch.aggregation_results.add()
     unnamed = itertools.count(1)
@@ -168,7 +172,7 @@ def run_aggregation(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]
         alias = each.alias or f"property_{next(unnamed)}"
         if alias in result.aggregate_properties or validate.RESERVED.fullmatch(alias):
             raise invalid(f"aliases of aggregations are unique, and not of the form __*__: {alias}.")
-        result.aggregate_properties[alias].CopyFrom(_aggregate(each, values))
+        result.aggregate_properties[alias].CopyFrom(totals.of(each))
     response.batch.more_results = More.NO_MORE_RESULTS
     response.batch.read_time.FromMicroseconds(now())
     return response, [result.SerializeToString(deterministic=True)]
@@ -186,18 +190,33 @@ def _aggregated(of: Any) -> str | None:
     return name
 
 
-def _aggregate(of: Any, rows: list[dict[str, bytes]]) -> Any:
-    if of.WhichOneof("operator") == "count":
-        up_to = of.count.up_to.value if of.count.HasField("up_to") else len(rows)
-        return Value(integer_value=min(up_to, len(rows)))
-    name = _aggregated(of)
-    numbers = [number for row in rows if (number := _number(row[name or ""])) is not None]
-    if of.WhichOneof("operator") == "avg":
-        return Value(double_value=math.fsum(numbers) / len(numbers)) if numbers else Value(null_value=0)
-    total = sum(numbers)
-    if isinstance(total, int) and -(1 << 63) <= total < 1 << 63:
-        return Value(integer_value=total)
-    return Value(double_value=float(total))
+class _Totals:
+    """Counts the rows, and keeps the numbers of the properties that are summed."""
+
+    def __init__(self, names: set[Any]) -> None:
+        self.count = 0
+        self.numbers: dict[str, list[int | float]] = {name: [] for name in names}
+
+    def add(self, row: Row) -> None:
+        self.count += 1
+        values = row.values() if self.numbers else {}
+        for name, numbers in self.numbers.items():
+            if (number := _number(values[name])) is not None:
+                numbers.append(number)
+
+    def of(self, aggregation: Any) -> Any:
+        """The value of one of the aggregations."""
+        operator = aggregation.WhichOneof("operator")
+        if operator == "count":
+            up_to = aggregation.count.up_to.value if aggregation.count.HasField("up_to") else self.count
+            return Value(integer_value=min(up_to, self.count))
+        numbers = self.numbers[getattr(aggregation, operator).property.name]
+        if operator == "avg":
+            return Value(double_value=math.fsum(numbers) / len(numbers)) if numbers else Value(null_value=0)
+        total = sum(numbers)
+        if isinstance(total, int) and -(1 << 63) <= total < 1 << 63:
+            return Value(integer_value=total)
+        return Value(double_value=float(total))
 
 
 def _number(encoded: bytes) -> int | float | None:

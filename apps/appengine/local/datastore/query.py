@@ -119,19 +119,18 @@ def _check(query: Any, asked: Asked) -> None:
             f"cannot use projection on a property with an equality filter: {', '.join(sorted(both))}."
         )
     _check_distinct(asked)
-    if len(asked.projection) < len(query.projection):
-        raise invalid("cannot project a property multiple times.")
+    if len(asked.projection) < len(query.projection) or len(asked.distinct) < len(query.distinct_on):
+        raise invalid("cannot project, or group by, a property multiple times.")
     if asked.projection and not set(asked.aggregated) <= set(asked.projection):
         raise invalid("an aggregated property is in the projection of the query, where it has one.")
-    if asked.kind:
-        return
-    ranged = {name for terms in asked.conjunctions for name in terms.ranges}
-    if (
-        equal
-        or ranged - {KEY}
-        or asked.orders not in ((), ((KEY, False),))
-        or {*asked.projection, *asked.aggregated} - {KEY}
-    ):
+    if not asked.kind:
+        _check_kindless(asked)
+
+
+def _check_kindless(asked: Asked) -> None:
+    used = {name for terms in asked.conjunctions for name in (*terms.ranges, *dict(terms.equal))}
+    used |= {*asked.projection, *asked.aggregated}
+    if used - {KEY} or asked.orders not in ((), ((KEY, False),)):
         raise invalid("kind is required for all filters and orders except __key__ ascending.")
 
 
@@ -154,10 +153,13 @@ def _check_operators(query: Any) -> None:
 
 
 def _check_distinct(asked: Asked) -> None:
+    """All distinct properties are ordered first; without an order, a range orders by its property."""
     if KEY in asked.distinct:
         raise invalid("group by is not supported for the property: __key__.")
-    grouped = [name in asked.distinct for name, _ in asked.orders]
-    if asked.distinct and grouped != sorted(grouped, reverse=True):
+    ranged = {name for terms in asked.conjunctions for name in terms.ranges} - {KEY}
+    first = {name for name, _ in asked.orders[: len(asked.distinct)]}
+    wrong = first != set(asked.distinct) if first else not ranged <= set(asked.distinct)
+    if asked.distinct and wrong:
         raise invalid("all group by properties must be ordered before any non group by properties.")
 
 
@@ -195,6 +197,8 @@ def _terms(of: Any) -> Iterator[tuple[str, Any, Any]]:
         yield from ((name, Property.EQUAL, _encoded(name, item)) for item in _items(of))
     elif operator in (Property.NOT_EQUAL, Property.NOT_IN):
         values = _items(of) if operator == Property.NOT_IN else [value]
+        if len(values) > MAX_NOT_IN:
+            raise invalid(f"NOT_IN has at most {MAX_NOT_IN} values.")
         yield from ((name, None, each) for each in _between({_encoded(name, item) for item in values}))
     elif operator == Property.HAS_ANCESTOR:
         if name != KEY or value.WhichOneof("value_type") != "key_value":
@@ -206,8 +210,6 @@ def _terms(of: Any) -> Iterator[tuple[str, Any, Any]]:
 
 def _between(excluded: set[bytes]) -> Iterator[Range]:
     """All but these."""
-    if len(excluded) > MAX_NOT_IN:
-        raise invalid(f"NOT_IN has at most {MAX_NOT_IN} values.")
     ends = [Position(encoded) for encoded in sorted(excluded)]
     starts = [Position(end.encoded, after=True) for end in ends]
     yield from map(Range, [FIRST, *starts], [*ends, LAST])

@@ -140,8 +140,9 @@ def entries(db: sqlite3.Connection, asked: Asked, of: Plan, within: Range) -> It
     """What follows the prefix, and the entity, for each entry in the plan's ranges."""
     first, descends = of.layout[0]
     ranged = of.ranges.get(first, Range())
-    bounds = [each.bytes(descends=descends) for each in (ranged.start, ranged.end)]
-    low, high = max(min(bounds), within.start.bytes()), min(max(bounds), within.end.bytes())
+    start, end = (ranged.end, ranged.start) if descends else (ranged.start, ranged.end)
+    low = max(start.bytes(descends=descends), within.start.bytes())
+    high = min(end.bytes(descends=descends), within.end.bytes())
     sql = ENTRIES if asked.kind else KEYS
     found = (
         _merged(db, of.prefixes, low, high)

@@ -3,6 +3,7 @@
 https://cloud.google.com/datastore/docs/reference/data/rpc/google.datastore.v1
 """
 
+import socket
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -207,18 +208,21 @@ def _unknown(method: str) -> Any:
     return grpc.unary_unary_rpc_method_handler(refuse)
 
 
-def start(datastore: Datastore, address: str) -> tuple[grpc.Server, int]:
+def start(datastore: Datastore, host: str, port: int) -> tuple[grpc.Server, int]:
     """Listen; the server and its port. Raises OSError: the address is taken."""
+    with socket.socket() as probe:  # gRPC's own words for this take two lines of its log
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     limits = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("receive", "send")]
     # Without SO_REUSEPORT a second server on the same port is an error, not half of the calls.
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0), *limits])
     server.add_generic_rpc_handlers([Handler(datastore)])
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: it is taken, or not of this machine") from error
+    bound = server.add_insecure_port(f"{host}:{port}")
     server.start()
-    return server, port
+    return server, bound
 
 
 def expire(datastore: Datastore, stopped: threading.Event) -> None:

@@ -71,9 +71,10 @@ class Store:
         db.execute("BEGIN IMMEDIATE")
         for statement in table.SCHEMA.split(";"):
             db.execute(statement)
-        if ttl is not None:
-            _keep(db, "ttl", ttl)
-        self._ttl = str(_kept(db, "ttl") or "")
+        before = str(_kept(db, "ttl") or "")
+        self._ttl = before if ttl is None else ttl
+        if self._ttl != before:
+            self._note_expiry(db)
         self.composites = composites_of(db)
         if self._index_yaml:
             self._build_indexes(db, indexes.parse(self._index_yaml.read_text()))
@@ -97,6 +98,14 @@ class Store:
                 raise ValueError(f"index.yaml: {table.shown(stored.entity().key)}: {refused}") from refused
         _keep(db, "index.yaml", indexes.as_yaml(composites))
         self.composites = composites_of(db)
+
+    def _note_expiry(self, db: sqlite3.Connection) -> None:
+        for row in db.execute(f"{table.SELECT} 1"):
+            stored = Stored(*row)
+            db.execute(
+                "UPDATE entity SET expires = ? WHERE id = ?", (self.expires(stored.entity()), stored.id)
+            )
+        _keep(db, "ttl", self._ttl)
 
     def expires(self, entity: Any) -> int | None:
         """When it is to be deleted, in microseconds since 1970."""

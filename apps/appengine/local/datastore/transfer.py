@@ -32,7 +32,9 @@ def exported(store: Store) -> Iterator[str]:
     """A line for each entity, in the order of keys, as of one moment."""
     with store.reading() as db:
         for row in db.execute(f"{table.SELECT} key >= ? ORDER BY key", (table.RESERVED + b"\xff",)):
-            yield json_format.MessageToJson(Stored(*row).entity(), indent=None, ensure_ascii=False)
+            yield json_format.MessageToJson(
+                Stored(*row).entity(), indent=None, sort_keys=True, ensure_ascii=False
+            )
 
 
 def imported(store: Store, lines: Iterable[str]) -> int:

@@ -128,19 +128,25 @@ def _plain(home: Any, name: str, value: Any, limit: int) -> None:
             if not value.key_value.partition_id.project_id:  # the entity's own; others are allowed
                 value.key_value.partition_id.project_id = home.project_id
                 value.key_value.partition_id.database_id = home.database_id
-        case "geo_point_value" if not (
-            abs(value.geo_point_value.latitude) <= 90 and abs(value.geo_point_value.longitude) <= 180
-        ):
-            raise invalid(f"a latitude is within 90 degrees and a longitude within 180: {name}.")
-        case "timestamp_value" if not (
-            FIRST_SECOND <= value.timestamp_value.seconds <= LAST_SECOND
-            and 0 <= value.timestamp_value.nanos < 10**9
-        ):
-            raise invalid(f"a time is in the years 1 to 9999: {name}.")
+        case "geo_point_value":
+            _point(name, value.geo_point_value)
+        case "timestamp_value":
+            _time(name, value.timestamp_value)
         case "string_value" if len(value.string_value.encode()) > limit:
             raise _too_long(name, limit)
         case "blob_value" if len(value.blob_value) > limit:
             raise _too_long(name, limit)
+
+
+def _point(name: str, of: Any) -> None:
+    if not (abs(of.latitude) <= 90 and abs(of.longitude) <= 180):
+        raise invalid(f"a latitude is within 90 degrees and a longitude within 180: {name}.")
+
+
+def _time(name: str, of: Any) -> None:
+    if not (FIRST_SECOND <= of.seconds <= LAST_SECOND and 0 <= of.nanos < 10**9):
+        raise invalid(f"a time is in the years 1 to 9999: {name}.")
+    of.nanos -= of.nanos % 1000  # kept to the microsecond
 
 
 def _array(home: Any, name: str, value: Any, depth: int) -> None:
