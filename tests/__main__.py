@@ -34,12 +34,18 @@ def main(tests: list[str]) -> int:
         code, missing = run_tests(tests)
         missing = not_run.read(skipped) + missing
     if missing:
-        sys.stdout.write(f"not run: {'; '.join(missing)}\n")
+        sys.stdout.write(closing_line(missing))
     return code or int(bool(missing and os.environ.get("CI")))
 
 
-def run_tests(tests: list[str]) -> tuple[int, list[str]]:
-    """The exit code, and what lacks a program. After a failure nothing more is run."""
+def closing_line(missing: list[tuple[str, str]]) -> str:
+    """What was not run, by its cause."""
+    causes = {cause: [what for what, its in missing if its == cause] for _, cause in missing}
+    return f"not run: {'; '.join(f'{", ".join(whats)} ({cause})' for cause, whats in causes.items())}\n"
+
+
+def run_tests(tests: list[str]) -> tuple[int, list[tuple[str, str]]]:
+    """The exit code, and what was not run for which cause. After a failure nothing more is run."""
     if tests:
         return subprocess.run([*PYTEST, *tests], check=False).returncode, []
     install_what_lacks()
@@ -49,9 +55,9 @@ def run_tests(tests: list[str]) -> tuple[int, list[str]]:
         try:
             code = code or with_services.run(names, core)
         except with_services.ServiceMissing as error:
-            missing.append(f"the core on {' and '.join(names)} ({error})")
-    if why := datastores.missing(DATASTORE):
-        missing.append(f"the core on {DATASTORE} ({why})")
+            missing.append((f"the core on {' and '.join(names)}", str(error)))
+    if cause := datastores.missing(DATASTORE):
+        missing.append((f"the core on Google's {DATASTORE}", cause))
     else:
         variables = os.environ | {"TEST_DATASTORE": DATASTORE}
         code = code or subprocess.run(core, env=variables, check=False).returncode

@@ -40,15 +40,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             )
 
 
-def read(path: Path) -> list[str]:
-    """What one or more runs have written, as `2 tests of test_x.py (cause)`, each cause once."""
+def read(path: Path) -> list[tuple[str, str]]:
+    """What one or more runs have written, each cause once: `2 tests of tests/x.py`, and the cause."""
     skipped: Skipped = defaultdict(set)
     for line in path.read_text().splitlines() if path.exists() else []:
         test, cause = json.loads(line)
         skipped[cause].add(test)
-    return [f"{counted(tests)} ({cause})" for cause, tests in sorted(skipped.items())]
+    return [(counted(tests), cause) for cause, tests in sorted(skipped.items())]
 
 
 def counted(tests: set[str]) -> str:
-    files = sorted({Path(test.partition("::")[0]).name for test in tests})
-    return f"{len(tests)} test{'s' * (len(tests) > 1)} of {', '.join(files)}"
+    """How many, and the file or the folder that holds them all."""
+    place = os.path.commonpath(test.partition("::")[0] for test in tests)
+    return f"{len(tests)} test{'s' * (len(tests) > 1)} of {place}"
