@@ -14,6 +14,7 @@ from tests.functional.datastore.steps import (
     Outside,
     Pages,
     Program,
+    Query,
     Step,
     Transaction,
 )
@@ -44,7 +45,8 @@ def newer_filters(_: Program, step: Step, __: object) -> bool:
         unequal = {where.name for where in found if where.operator in INEQUALITIES}
         if len(unequal) > 1 or {"!=", "not_in", "in"} & {where.operator for where in found}:
             return True
-        if has_or(query.where) or (unequal and query.order and bare(query.order)[0] not in unequal):
+        first = (*bare(query.order), *query.distinct)[:1]
+        if has_or(query.where) or (unequal and first and first[0] not in unequal):
             return True
     return False
 
@@ -106,13 +108,14 @@ def orders_behind_the_key(_: Program, step: Step, __: object) -> bool:
 
 
 def pages_by_key(_: Program, step: Step, __: object) -> bool:
-    return any(
-        query.projection not in ((), ("__key__",))
-        and "__key__" in (*bare(query.order), *(where.name for where in wheres(query.where)))
-        for part in parts(step)
-        if isinstance(part, Pages)
-        for query in queries(part)
-    )
+    return any(by_key(query) for part in parts(step) if isinstance(part, Pages) for query in queries(part))
+
+
+def by_key(query: Query) -> bool:
+    """Whether it is ordered by key though it scans an index of values."""
+    unequal = {where.name for where in wheres(query.where) if where.operator in INEQUALITIES}
+    values = {*query.projection, *unequal} - {"__key__"}
+    return bool(values) and ("__key__" in unequal or "__key__" in bare(query.order))
 
 
 def implied_orders_of_distinct(_: Program, step: Step, __: object) -> bool:
@@ -139,7 +142,7 @@ DIFFERENCES = [
     Difference(
         "no newer filters",
         DATASTORE_EMULATOR,
-        "It has no IN, NOT_IN, != and OR, one property for inequalities, and wants that ordered first.",
+        "It has no IN, NOT_IN, != and OR, one property for inequalities, and that must be the first order.",
         f"{DOCUMENTATION}/tools/datastore-emulator",
         newer_filters,
     ),
@@ -221,9 +224,9 @@ DIFFERENCES = [
         orders_behind_the_key,
     ),
     Difference(
-        "pages of a projection by key",
+        "pages by key",
         FIRESTORE_EMULATOR,
-        "It refuses the cursors that it gives for a projection in the order of keys.",
+        "It refuses the cursors that it gives in the order of keys where it scans the index of a property.",
         QUERIES,
         pages_by_key,
     ),
