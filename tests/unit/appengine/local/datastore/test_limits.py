@@ -181,12 +181,12 @@ def test_a_query_has_at_most_30_disjunctions(
         served.run(query("K", made(most + 1)))
 
 
-def test_a_tower_of_disjunctions_is_refused_without_building_it(served: Served) -> None:
-    tower = both(*(where(f"p{number}", "IN", numbers(10)) for number in range(20)))
+def test_a_million_disjunctions_are_refused_without_making_them(served: Served) -> None:
+    million = both(*(where(f"p{number}", "IN", numbers(10)) for number in range(6)))
     began = time.monotonic()
 
     with pytest.raises(InvalidArgument, match="30 disjunctions"):
-        served.run(query("K", both(*[tower] * 5)))
+        served.run(query("K", both(million, any_of(10))))
     assert time.monotonic() - began < 2
 
 
@@ -308,6 +308,7 @@ ILLEGAL_QUERIES: dict[str, tuple[types.Query, str]] = {
     "an incomplete ancestor": (query("K", below(key("K"))), "complete"),
     "an ancestor elsewhere": (query("K", below(key("K", 1, namespace="n"))), "namespace"),
     "no cursor": (query("K", start_cursor=b"nonsense"), "cursor"),
+    "distinct results without kind": (query("", distinct_on=[{"name": "a"}]), "kind is required"),
     "a distinct __key__": (query("K", distinct_on=[{"name": "__key__"}]), "__key__"),
 }
 

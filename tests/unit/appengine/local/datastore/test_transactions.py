@@ -386,6 +386,15 @@ def test_a_conflict_that_is_to_fail_fails_the_whole_commit(served: Served, seen:
     assert (content(served, K), content(served, OTHER)) == (2, None)
 
 
+@pytest.mark.parametrize(("seconds", "nanos"), [(1, -1), (-(10**12), 0)])
+def test_a_last_update_at_no_time_is_refused(served: Served, seconds: int, nanos: int) -> None:
+    mutation = types.Mutation.pb(types.Mutation(upsert=entity(K)))
+    mutation.update_time.seconds, mutation.update_time.nanos = seconds, nanos
+
+    with pytest.raises(InvalidArgument):
+        served.call("commit", mode="NON_TRANSACTIONAL", mutations=[types.Mutation.wrap(mutation)])
+
+
 def test_versions_grow_and_an_entity_keeps_the_time_of_its_creation(served: Served) -> None:
     first, second = served.put(K, a=1), served.put(K, a=2)
 
