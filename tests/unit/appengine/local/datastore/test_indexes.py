@@ -128,6 +128,19 @@ def test_equalities_are_answered_by_merging_indexes_of_the_same_order(start: Sta
     assert needed(served, query("K", equal(a=1, b=1), order="-c")) == index("a", "b", "-c")
 
 
+def test_a_query_can_be_explained_by_the_indexes_it_uses_with_and_without_results(
+    start: Start, index_yaml: Path
+) -> None:
+    served = start(indexes=write(index_yaml, B_THEN_A))
+    served.put(key("K", 1), a=1, b=1)
+
+    for analyze in (False, True):
+        answer = served.call("run_query", query=SORTED, explain_options={"analyze": analyze})
+        used = answer.explain_metrics.plan_summary.indexes_used
+        assert [each["properties"] for each in used] == ["(b ASC, a ASC, __name__ ASC)"]
+        assert len(answer.batch.entity_results) == analyze
+
+
 # The random queries are about these: every a, b, c of 0 to 2, beneath two parents.
 ENTITIES: dict[str, dict[str, Any]] = {
     f"{a}{b}{c}": {"a": a, "b": b, "c": c, "__key__": f"{1 + (a + b + c) % 2}/{a}{b}{c}"}
