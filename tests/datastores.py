@@ -18,6 +18,7 @@ from tests.with_services import free_port
 EMBEDDED = "embedded"  # apps.appengine.local.datastore
 DATASTORE_EMULATOR = "datastore-emulator"  # Google's first: enforces indexes
 FIRESTORE_EMULATOR = "firestore-emulator"  # Google's second: today's queries, no index enforced
+PATIENCE = 120  # seconds; several of Google's start at once, on two cores
 ALL = (EMBEDDED, DATASTORE_EMULATOR, FIRESTORE_EMULATOR)
 
 
@@ -33,10 +34,10 @@ class Datastore:
         """Empty it."""
         if self.name == EMBEDDED:
             with grpc.insecure_channel(self.host) as channel:
-                channel.unary_unary("/reset")(b"", timeout=10)
+                channel.unary_unary("/reset")(b"", timeout=PATIENCE)
         else:
             request = urllib.request.Request(f"http://{self.host}/reset", method="POST")
-            urllib.request.urlopen(request, timeout=10).close()
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
 
 
 def missing(name: str) -> str:
@@ -66,7 +67,7 @@ def running(name: str, indexes: Path | None = None, file: Path | None = None) ->
             process.kill()
 
 
-def wait_until_ready(host: str, seconds: float = 30) -> None:
+def wait_until_ready(host: str, seconds: float = PATIENCE) -> None:
     """Raises grpc.FutureTimeoutError."""
     with grpc.insecure_channel(host, options=[("grpc.max_reconnect_backoff_ms", 100)]) as channel:
         grpc.channel_ready_future(channel).result(seconds)

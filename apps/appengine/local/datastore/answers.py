@@ -180,8 +180,8 @@ def run_aggregation(db: sqlite3.Connection, request: Any) -> tuple[Any, Depends]
 
 def _aggregated(of: Any) -> str | None:
     operator = of.WhichOneof("operator")
-    if operator is None or (operator == "count" and of.count.HasField("up_to") and of.count.up_to.value < 1):
-        raise invalid("an aggregation is a count, up to a number over zero, a sum or an average.")
+    if operator is None or (operator == "count" and of.count.HasField("up_to") and of.count.up_to.value < 0):
+        raise invalid("an aggregation is a count, up to a number from zero, a sum or an average.")
     if operator == "count":
         return None
     name: str = getattr(of, operator).property.name
@@ -212,7 +212,11 @@ class _Totals:
             return Value(integer_value=min(up_to, self.count))
         numbers = self.numbers[getattr(aggregation, operator).property.name]
         if operator == "avg":
-            return Value(double_value=math.fsum(numbers) / len(numbers)) if numbers else Value(null_value=0)
+            return (
+                Value(double_value=sum(map(float, numbers)) / len(numbers))
+                if numbers
+                else Value(null_value=0)
+            )
         total = sum(numbers)
         if isinstance(total, int) and -(1 << 63) <= total < 1 << 63:
             return Value(integer_value=total)

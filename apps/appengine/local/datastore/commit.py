@@ -73,6 +73,7 @@ class Commit:
         refuse_fields(mutation, "property_mask", "property_transforms")
         if operation == "insert" and mutation.base_version > 0:
             raise invalid("cannot insert an entity with a base version greater than zero.")
+        validate.time("update_time", mutation.update_time)
         of = getattr(mutation, operation)
         key = of if operation == "delete" else of.key
         validate.fill_partition(key, request)

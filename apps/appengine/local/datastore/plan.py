@@ -66,7 +66,7 @@ def _pattern(asked: Asked, terms: Conjunction, equal: set[str]) -> Pattern:
     """Orders first, then, if these leave open what is needed for filters, distinctness and projection."""
     pattern: Pattern = [{name: descends} for name, descends in asked.orders if name not in equal]
     ranged = [name for name in terms.ranges if name != KEY]
-    if not asked.orders and len(ranged) == 1:
+    if len(ranged) == 1 and not asked.orders and not asked.distinct:
         pattern = [{ranged[0]: False}]
     groups = [*([name] for name in asked.distinct), ranged, [*asked.projection, *asked.aggregated]]
     for names in groups:

@@ -129,7 +129,7 @@ def _check(query: Any, asked: Asked) -> None:
 
 def _check_kindless(asked: Asked) -> None:
     used = {name for terms in asked.conjunctions for name in (*terms.ranges, *dict(terms.equal))}
-    used |= {*asked.projection, *asked.aggregated}
+    used |= {*asked.projection, *asked.aggregated, *asked.distinct}
     if used - {KEY} or asked.orders not in ((), ((KEY, False),)):
         raise invalid("kind is required for all filters and orders except __key__ ascending.")
 
@@ -153,13 +153,12 @@ def _check_operators(query: Any) -> None:
 
 
 def _check_distinct(asked: Asked) -> None:
-    """All distinct properties are ordered first; without an order, a range orders by its property."""
-    if KEY in asked.distinct:
-        raise invalid("group by is not supported for the property: __key__.")
-    ranged = {name for terms in asked.conjunctions for name in terms.ranges} - {KEY}
-    first = {name for name, _ in asked.orders[: len(asked.distinct)]}
-    wrong = first != set(asked.distinct) if first else not ranged <= set(asked.distinct)
-    if asked.distinct and wrong:
+    """Results are ordered as asked for, and then by the distinct properties that are not ordered yet."""
+    equal = {name for terms in asked.conjunctions for name, _ in terms.equal}
+    if wrong := (equal | {KEY}) & set(asked.distinct):
+        raise invalid(f"group by is not supported for a key or for an equality: {', '.join(sorted(wrong))}.")
+    grouped = [name in asked.distinct for name in dict.fromkeys((*dict(asked.orders), *asked.distinct))]
+    if asked.distinct and grouped != sorted(grouped, reverse=True):
         raise invalid("all group by properties must be ordered before any non group by properties.")
 
 

@@ -131,7 +131,7 @@ def _plain(home: Any, name: str, value: Any, limit: int) -> None:
         case "geo_point_value":
             _point(name, value.geo_point_value)
         case "timestamp_value":
-            _time(name, value.timestamp_value)
+            time(name, value.timestamp_value)
         case "string_value" if len(value.string_value.encode()) > limit:
             raise _too_long(name, limit)
         case "blob_value" if len(value.blob_value) > limit:
@@ -143,10 +143,12 @@ def _point(name: str, of: Any) -> None:
         raise invalid(f"a latitude is within 90 degrees and a longitude within 180: {name}.")
 
 
-def _time(name: str, of: Any) -> None:
+def time(name: str, of: Any) -> None:
+    """A time, rounded down to the microsecond as it is kept. Raises Refused."""
     if not (FIRST_SECOND <= of.seconds <= LAST_SECOND and 0 <= of.nanos < 10**9):
         raise invalid(f"a time is in the years 1 to 9999: {name}.")
-    of.nanos -= of.nanos % 1000  # kept to the microsecond
+    if of.nanos % 1000:
+        of.nanos -= of.nanos % 1000
 
 
 def _array(home: Any, name: str, value: Any, depth: int) -> None:
