@@ -1,6 +1,7 @@
 """Namespaces, kinds and properties are queried as entities, also by NDB's own functions."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from google.api_core.exceptions import AlreadyExists, InvalidArgument
@@ -8,6 +9,7 @@ from google.cloud import ndb
 from google.cloud.ndb import metadata
 
 from tests.datastores import as_emulator_host
+from tests.unit.appengine.local.datastore.conftest import Start
 from tests.unit.appengine.local.datastore.messages import below, entity, key, point, query, unindexed, where
 from tests.unit.appengine.local.datastore.served import Served
 
@@ -85,6 +87,20 @@ def test_a_kind_whose_first_commit_failed_is_listed_once_there_is_one(filled: Se
 
     assert filled.names(query("__kind__")) == ["Ant", "Bee", "Dog"]
     assert filled.names(query("__property__", below(key("__kind__", "Dog")))) == ["barks"]
+
+
+def test_what_is_known_is_not_listed_twice_after_a_restart(start: Start, tmp_path: Path) -> None:
+    for _ in range(2):
+        served = Served.start(tmp_path / "datastore.sqlite3")
+        served.put(key("Ant", 1), legs=6)
+        served.stop()
+
+    again = start(tmp_path / "datastore.sqlite3")
+
+    legs = again.lookup(key("__kind__", "Ant", "__property__", "legs")).found[0].entity
+    listed = legs.properties["property_representation"].array_value.values
+    assert [each.string_value for each in listed] == ["INT64"]
+    assert again.names(query("__kind__")) == ["Ant"]
 
 
 def test_after_a_reset_only_new_kinds_are_listed(filled: Served) -> None:
