@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tests.datastores import DATASTORE_EMULATOR, FIRESTORE_EMULATOR
 from tests.functional.datastore.steps import (
     Aggregate,
+    Back,
     Commit,
     Interleaved,
     Outside,
@@ -108,7 +109,9 @@ def orders_behind_the_key(_: Program, step: Step, __: object) -> bool:
 
 
 def pages_by_key(_: Program, step: Step, __: object) -> bool:
-    return any(by_key(query) for part in parts(step) if isinstance(part, Pages) for query in queries(part))
+    return any(
+        by_key(query) for part in parts(step) if isinstance(part, Pages | Back) for query in queries(part)
+    )
 
 
 def by_key(query: Query) -> bool:

@@ -9,6 +9,7 @@ from tests.functional.datastore.queries import queries
 from tests.functional.datastore.steps import (
     Aggregate,
     Allocate,
+    Back,
     Commit,
     Count,
     Create,
@@ -24,10 +25,12 @@ from tests.functional.datastore.steps import (
     Program,
     Properties,
     Put,
+    Query,
     Step,
     Through,
     Transaction,
 )
+from tests.functional.datastore.walk import bare, wheres
 from tests.functional.datastore.worlds import KINDS, ROOTS, World, worlds
 
 type Steps = st.SearchStrategy[Step]
@@ -61,6 +64,12 @@ def changes(world: World, through: st.SearchStrategy[Through]) -> Steps:
     return st.builds(put, world.entities(1, 4), through) | st.builds(Delete, world.some_keys(3), through)
 
 
+def can_turn(query: Query) -> bool:
+    """Whether all its orders are said, and decide."""
+    unequal = {where.name for where in wheres(query.where) if where.operator not in ("=", "in")}
+    return bool(query.order) and unequal <= set(bare(query.order)) and not query.distinct
+
+
 def reads(world: World) -> Steps:
     asked = queries(world)
     fetch, sizes = st.builds(Fetch, asked, throughs), few(st.integers(1, 4), 1, 4)
@@ -72,6 +81,7 @@ def reads(world: World) -> Steps:
         st.builds(Count, asked),
         st.builds(Pages, asked, sizes, st.just(()), throughs),
         st.builds(Pages, asked, sizes, few(changes(world, throughs), 0, 1), throughs),
+        st.builds(Back, asked.filter(can_turn), st.integers(1, 4)),
         st.builds(Aggregate, asked, few(functions, 1, 3)),
         st.builds(Get, world.some_keys(4), throughs),
     )

@@ -12,6 +12,7 @@ from tests.functional.datastore.messages import PROJECT
 from tests.functional.datastore.steps import (
     Aggregate,
     Allocate,
+    Back,
     Commit,
     Count,
     Create,
@@ -82,6 +83,8 @@ class Runner:
                 return self.ndb.count(step.query)
             case Pages():
                 return list(self.pages(step, through, api))
+            case Back():
+                return api.back(step.query, step.size)
             case Aggregate():
                 return api.aggregate(step)
             case Commit():

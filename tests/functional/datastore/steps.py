@@ -115,6 +115,14 @@ class Pages:
 
 
 @dataclass(frozen=True)
+class Back:
+    """A page, and from its end back to the beginning in the opposite order."""
+
+    query: Query
+    size: int
+
+
+@dataclass(frozen=True)
 class Aggregate:
     query: Query
     functions: tuple[tuple[Literal["count", "sum", "avg"], Name, int | None], ...]  # (.., .., up to)
@@ -178,7 +186,7 @@ class Interleaved:
 
 
 type Step = (
-    Put | Delete | Get | Fetch | Count | Pages | Aggregate | Commit | Create | Allocate
+    Put | Delete | Get | Fetch | Count | Pages | Back | Aggregate | Commit | Create | Allocate
     | Outside | Transaction | Interleaved
 )  # fmt: skip
 type Program = tuple[Step, ...]

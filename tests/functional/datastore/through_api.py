@@ -1,6 +1,7 @@
 """Steps through the Datastore API itself: google-cloud-datastore's generated client."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -11,6 +12,7 @@ from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrp
 from tests.functional.datastore import messages
 from tests.functional.datastore.messages import PROJECT, entity_text, key_text, value_text
 from tests.functional.datastore.steps import Aggregate, Allocate, Commit, Create, Entity, Key, Mutation, Query
+from tests.functional.datastore.walk import bare
 
 type Observation = Any  # text, numbers, tuples and lists of them
 SECONDS = 5
@@ -18,6 +20,13 @@ SECONDS = 5
 
 def connect(host: str) -> DatastoreClient:
     return DatastoreClient(transport=DatastoreGrpcTransport(channel=grpc.insecure_channel(host)))
+
+
+def turned(query: Query) -> Query:
+    """The query in the opposite order."""
+    order = query.order if "__key__" in bare(query.order) else (*query.order, "__key__")
+    opposite = (name[1:] if name.startswith("-") else f"-{name}" for name in order)
+    return replace(query, order=tuple(opposite), offset=0)
 
 
 class Api:
@@ -106,6 +115,11 @@ class Api:
             end = results[-1].cursor
         again, _ = self.results(query, end_cursor=end, **start)
         return (texts, [entity_text(result.entity) for result in again]), end
+
+    def back(self, query: Query, size: int) -> Observation:
+        forth, end = self.results(query, limit=size)
+        back, _ = self.results(turned(query), limit=None, start_cursor=end) if forth else ([], end)
+        return [[entity_text(result.entity) for result in results] for results in (forth, back)]
 
     def aggregate(self, step: Aggregate) -> Observation:
         partition = {"project_id": PROJECT, "namespace_id": step.query.namespace}

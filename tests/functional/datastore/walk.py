@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tests.functional.datastore.steps import (
     Aggregate,
+    Back,
     Combined,
     Commit,
     Count,
@@ -42,7 +43,7 @@ def parts(step: Step) -> Iterator[Step]:
 
 def queries(step: Step) -> Iterator[Query]:
     for part in parts(step):
-        if isinstance(part, Fetch | Count | Pages | Aggregate):
+        if isinstance(part, Fetch | Count | Pages | Back | Aggregate):
             yield part.query
 
 
@@ -91,4 +92,4 @@ def changes(step: Step) -> bool:
         return any(isinstance(part, Outside) for part in step.steps)
     if isinstance(step, Pages):
         return bool(step.between)
-    return not isinstance(step, Aggregate | Count | Fetch | Get)
+    return not isinstance(step, Aggregate | Back | Count | Fetch | Get)

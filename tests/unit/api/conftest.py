@@ -11,6 +11,7 @@ from django.db import connection, connections
 from webtest import TestApp, TestResponse
 
 import main
+from tests.datastores import Datastore
 
 
 class Api:
@@ -43,7 +44,7 @@ class Api:
 
 
 @pytest.fixture(autouse=True)
-def _datastore_is_there(datastore_emulator_host: str) -> None:
+def _datastore_is_there(shared_datastore: Datastore) -> None:
     """Each request opens an NDB context."""
 
 

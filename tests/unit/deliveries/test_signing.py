@@ -1,4 +1,5 @@
 import secrets
+import time
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +15,6 @@ from tests.conftest import Receiver
 from tests.draining_backend import DrainingBackend
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-NOW = int(datetime.now(UTC).timestamp())
 
 # What a JSON parser would change on the way: key order, spaces, escapes, repeated keys, numbers,
 # a line separator, an emoji inside and outside the basic plane, a combining accent, a trailing newline.
@@ -36,7 +36,7 @@ def test_the_known_vector_of_the_specification_comes_out() -> None:
 @pytest.mark.parametrize("key_bytes", [24, 25, 26, 32, 64])
 def test_a_receivers_library_verifies_the_headers_under_keys_of_any_allowed_length(key_bytes: int) -> None:
     secret = "whsec_" + b64encode(secrets.token_bytes(key_bytes)).decode()
-    headers = signing.headers(secret, "msg_1", NOW, b'{"n":1}')
+    headers = signing.headers(secret, "msg_1", int(time.time()), b'{"n":1}')
     assert Webhook(secret).verify(b'{"n":1}', headers) == {"n": 1}
 
 
@@ -44,13 +44,14 @@ def test_a_receivers_library_verifies_the_headers_under_keys_of_any_allowed_leng
     "altered",
     [
         {"message_id": "msg_2"},
-        {"timestamp": NOW - 1},
+        {"timestamp": 1614265330},
         {"body": b'{"n": 1}'},
         {"signing_secret": "whsec_" + b64encode(b"another key of 24 bytes.").decode()},
     ],
 )
 def test_the_signature_covers_id_time_and_body(altered: dict[str, object]) -> None:
-    sent = {"signing_secret": SECRET, "message_id": "msg_1", "timestamp": NOW, "body": b'{"n":1}'}
+    now = int(time.time())  # the library refuses what is five minutes old
+    sent = {"signing_secret": SECRET, "message_id": "msg_1", "timestamp": now, "body": b'{"n":1}'}
     headers = signing.headers(**sent)
     forged = {**headers, "webhook-signature": signing.headers(**{**sent, **altered})["webhook-signature"]}
     Webhook(SECRET).verify(sent["body"], headers)
