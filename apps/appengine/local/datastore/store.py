@@ -5,11 +5,11 @@ share one SQLite transaction and its sync. Nothing is kept in memory that anothe
 one after a kill, would miss.
 """
 
-import queue
 import sqlite3
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -46,7 +46,8 @@ class Store:
         self.known: Known = set()
         self._opened: list[sqlite3.Connection] = []
         self._idle: list[sqlite3.Connection] = []  # of these, those that no reader has
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: deque[Job] = deque()
+        self._writing = threading.Lock()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         _claim(self._path)
         self._writer = self._connect()
@@ -55,8 +56,6 @@ class Store:
         except BaseException:
             self._close_files()
             raise
-        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        self._thread.start()
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -141,7 +140,10 @@ class Store:
     def write[T](self, job: Callable[[sqlite3.Connection], T]) -> T:
         """What `job` returns, once what it wrote is durable. What it raises undoes all it wrote."""
         future: Future[T] = Future()
-        self._jobs.put((job, future))
+        self._jobs.append((job, future))
+        with self._writing:  # whoever comes in commits for all who wait
+            if not future.done():
+                self._commit([self._jobs.popleft() for _ in range(len(self._jobs))])
         return future.result()
 
     def reset(self) -> None:
@@ -151,24 +153,14 @@ class Store:
 
     def close(self) -> None:
         """Finish what was asked for and close the file."""
-        self._jobs.put(None)
-        self._thread.join()
-        self._close_files()
+        with self._writing:
+            self._close_files()
 
     def _close_files(self) -> None:
         for db in self._opened:
             db.close()
         if self._folder:
             self._folder.cleanup()
-
-    def _work(self) -> None:
-        closing = False
-        while not closing:
-            waiting = [self._jobs.get()]
-            while not self._jobs.empty():
-                waiting.append(self._jobs.get())
-            closing = None in waiting
-            self._commit([job for job in waiting if job])
 
     def _commit(self, jobs: list[Job]) -> None:
         """All in one SQLite transaction; one that fails undoes only its own."""
