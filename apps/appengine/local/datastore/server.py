@@ -210,17 +210,16 @@ def _unknown(method: str) -> Any:
 
 def start(datastore: Datastore, host: str, port: int) -> tuple[grpc.Server, int]:
     """Listen; the server and its port. Raises OSError: the address is taken."""
-    with socket.socket() as probe:  # gRPC's own words for this take two lines of its log
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    address, family = (f"[{host}]", socket.AF_INET6) if ":" in host else (host, socket.AF_INET)
+    try:  # gRPC's own words for this take two lines of its log
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise OSError(f"cannot listen on {address}:{port}: {error.strerror}") from error
     limits = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("receive", "send")]
     # Without SO_REUSEPORT a second server on the same port is an error, not half of the calls.
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0), *limits])
     server.add_generic_rpc_handlers([Handler(datastore)])
-    bound = server.add_insecure_port(f"{host}:{port}")
+    bound = server.add_insecure_port(f"{address}:{port}")
     server.start()
     return server, bound
 
