@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON_IN_VENV := .venv/bin/python
 
-.PHONY: help venv run test check format requirements bench
+.PHONY: help venv run test check format requirements bench bench-datastore
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +18,9 @@ test: ## run all tests, the core on SQLite and PostgreSQL, with and without Redi
 
 bench: venv ## measure messages through a whole local run (MESSAGES=1000)
 	$(PYTHON_IN_VENV) -m bench.throughput
+
+bench-datastore: venv ## measure the embedded Datastore beside both of Google's emulators
+	$(PYTHON_IN_VENV) -m bench.datastore
 
 check: venv ## format, lint, strict types, import contracts, templates, system checks
 	.venv/bin/ruff format --check .
