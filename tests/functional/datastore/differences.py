@@ -61,12 +61,17 @@ def orders_beyond_16_bits(program: Program, step: Step, _: object) -> bool:
     return any(queries(step)) and "\U0001f600" in text and "\\uffff" in text
 
 
-def asks_for_one_key(_: Program, step: Step, __: object) -> bool:
-    return any(
-        query.order
-        and any(where.name == "__key__" and where.operator == "=" for where in wheres(query.where))
-        for query in queries(step)
-    )
+def finds_by_key(_: Program, step: Step, __: object) -> bool:
+    for query in queries(step):
+        equal = any(where.name == "__key__" and where.operator == "=" for where in wheres(query.where))
+        if (query.order and equal) or (query.projection and orders_go_on(query)):
+            return True
+    return False
+
+
+def orders_go_on(query: Query) -> bool:
+    """Whether it orders behind the key, which decides."""
+    return "__key__" in bare(query.order)[:-1]
 
 
 def repeats_an_entity(_: Program, step: Step, __: object) -> bool:
@@ -100,12 +105,13 @@ def finds_several_values(program: Program, step: Step, _: object) -> bool:
 
 def kindless_values(_: Program, step: Step, __: object) -> bool:
     return any(
-        not query.kind and (query.projection or isinstance(step, Aggregate)) for query in queries(step)
+        not query.kind and (query.projection or query.distinct or isinstance(step, Aggregate))
+        for query in queries(step)
     )
 
 
 def orders_behind_the_key(_: Program, step: Step, __: object) -> bool:
-    return any("__key__" in bare(query.order)[:-1] for query in queries(step))
+    return any(map(orders_go_on, queries(step)))
 
 
 def pages_by_key(_: Program, step: Step, __: object) -> bool:
@@ -164,11 +170,11 @@ DIFFERENCES = [
         orders_beyond_16_bits,
     ),
     Difference(
-        "one key",
+        "entities that lack a property",
         DATASTORE_EMULATOR,
-        "It finds the entity of a key though it lacks a property that orders. Such entities are no results.",
+        "By key it finds such, though the property is projected or orders. They are no results.",
         QUERIES,
-        asks_for_one_key,
+        finds_by_key,
     ),
     Difference(
         "one entity twice in a commit",
@@ -215,7 +221,7 @@ DIFFERENCES = [
     Difference(
         "values without a kind",
         FIRESTORE_EMULATOR,
-        "It projects and sums properties over all kinds. A query without a kind knows only keys.",
+        "It projects, sums and tells apart values over all kinds. A query without a kind knows only keys.",
         QUERIES,
         kindless_values,
     ),

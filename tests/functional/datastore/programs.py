@@ -1,6 +1,6 @@
 """Random programs: those that mostly read, those that write, those whose transactions meet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -117,31 +117,35 @@ def writes(world: World) -> Steps:
     )
 
 
+def writing(keys: Sequence[Key], world: World, least: int = 1) -> Steps:
+    entity = st.builds(Entity, st.sampled_from(keys), world.properties)
+    entities = st.lists(entity, min_size=least, max_size=2, unique_by=lambda entity: entity.key)
+    return st.builds(Put, entities.map(tuple), st.just("api"))
+
+
 @st.composite
-def reading_first(draw: st.DrawFn, world: World, *, watched: bool) -> tuple[Step, ...]:
-    """The steps of a transaction that reads, when its snapshot is the same on every Datastore, and then
-    writes what it has read, while others may write too.
-    """
-
-    def writing(keys: list[Key]) -> Steps:
-        entity = st.builds(Entity, st.sampled_from(keys), world.properties)
-        entities = st.lists(entity, min_size=1, max_size=2, unique_by=lambda entity: entity.key)
-        return st.builds(Put, entities.map(tuple), st.just("api"))
-
+def watched(draw: st.DrawFn, world: World) -> tuple[Step, ...]:
+    """A transaction that reads, writes what it has read, and is disturbed."""
     keys = draw(st.lists(st.sampled_from(ROOTS), min_size=1, max_size=2, unique=True))
-    others = st.builds(Outside, writing(ROOTS))
-    return (Get(tuple(keys), "api"), *draw(few(writing(keys) | others if watched else writing(keys), 0, 3)))
+    disturbance = st.builds(Outside, writing(ROOTS, world))
+    return (Get(tuple(keys), "api"), *draw(few(writing(keys, world) | disturbance, 0, 3)))
+
+
+@st.composite
+def all_or_nothing(draw: st.DrawFn, world: World) -> tuple[Step, ...]:
+    """A transaction that writes all that it has read, or nothing."""
+    keys = draw(st.lists(st.sampled_from(ROOTS), min_size=1, max_size=2, unique=True))
+    return (Get(tuple(keys), "api"), *draw(few(writing(keys, world, len(keys)), 0, 1)))
 
 
 def meetings(world: World) -> Steps:
-    met = reading_first(world, watched=True)
+    met = watched(world)
     through_ndb = met.map(lambda steps: tuple(through(step, "ndb") for step in steps))
-    turns, no = few(st.booleans(), 0, 8), st.just(False)
-    alone = reading_first(world, watched=False)
+    no = st.just(False)
     return st.one_of(
         st.builds(Transaction, met, st.booleans(), no, st.just("api")),
         st.builds(Transaction, through_ndb, st.booleans(), no, st.just("ndb")),
-        st.builds(Interleaved, alone, alone, turns),
+        st.builds(Interleaved, all_or_nothing(world), all_or_nothing(world), few(st.booleans(), 0, 6)),
     )
 
 

@@ -29,8 +29,18 @@ from tests.functional.datastore.steps import (
 )
 from tests.functional.datastore.through_api import Api, connect
 from tests.functional.datastore.through_ndb import Ndb
+from tests.functional.datastore.walk import has_or, queries, wheres
 
 type Observation = Any
+
+
+def asks_several(step: Step) -> bool:
+    """Whether NDB makes several queries of it."""
+    through_ndb = isinstance(step, Count) or getattr(step, "through", "") == "ndb"
+    return through_ndb and any(
+        has_or(query.where) or any(where.operator in ("in", "!=") for where in wheres(query.where))
+        for query in queries(step)
+    )
 
 
 class RolledBack(Exception):
@@ -56,6 +66,12 @@ class Runner:
 
     def observe(self, step: Step, api: Api) -> Observation:
         """What it answered, or the status it failed with."""
+        seen = self.tried(step, api)
+        # Which of NDB's several queries fails first is chance, and it tells the others' error in its own way.
+        failed = isinstance(seen, str) and seen.startswith("failed: ")
+        return "failed" if failed and asks_several(step) else seen
+
+    def tried(self, step: Step, api: Api) -> Observation:
         try:
             return self.do(step, api)
         except exceptions.RetryError as error:
