@@ -15,7 +15,7 @@ import pytest
 from google.cloud import datastore
 
 from tests import datastores
-from tests.functional.ledger import Ledger, client_of, count_up, index_yaml, until_not_aborted
+from tests.functional.datastore_writers import Writers, client_of, count_up, index_yaml, until_not_aborted
 from tests.with_services import free_port
 
 KILLS = 20
@@ -42,9 +42,9 @@ class Server:
             finally:
                 process.kill()
 
-    def check(self, ledger: Ledger) -> None:
+    def check(self, writers: Writers) -> None:
         """It holds what the writers wrote, and SQLite finds its file sound. Raises AssertionError."""
-        ledger.check(client_of(self.host))
+        writers.check(client_of(self.host))
         with closing(sqlite3.connect(self.file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
@@ -63,32 +63,32 @@ def other(server: Server) -> Server:
 def test_twenty_kills_amid_commits_lose_nothing_acknowledged_and_leave_no_half(server: Server) -> None:
     seed = random.randrange(2**32)
     sys.stdout.write(f"the moments of the kills come from random.Random({seed})\n")
-    moments, ledger = random.Random(seed), Ledger(WRITERS)
+    moments, writers = random.Random(seed), Writers(WRITERS)
     for _ in range(KILLS):
         with server.running() as process:
-            server.check(ledger)
-            with ledger.written(server.host):
-                ledger.wait_for(moments.randrange(20))
+            server.check(writers)
+            with writers.at_work(server.host):
+                writers.wait_for(moments.randrange(20))
                 time.sleep(moments.uniform(0, 0.02))
                 process.kill()
                 process.wait()
     with server.running():
-        server.check(ledger)
+        server.check(writers)
 
 
 def test_sigterm_ends_within_a_second_and_loses_nothing_acknowledged(server: Server) -> None:
-    ledger, took = Ledger(WRITERS), []
+    writers, took = Writers(WRITERS), []
     for _ in range(3):
         with server.running() as process:
-            server.check(ledger)
-            with ledger.written(server.host):
-                ledger.wait_for(20)
+            server.check(writers)
+            with writers.at_work(server.host):
+                writers.wait_for(20)
                 asked = time.monotonic()
                 process.terminate()
                 assert process.wait(10) == 0
                 took.append(time.monotonic() - asked)
     with server.running():
-        server.check(ledger)
+        server.check(writers)
     assert min(took) < 1  # the fastest: the machine may be busy
 
 
@@ -124,36 +124,36 @@ def test_two_processes_on_one_file_hand_out_no_id_twice(server: Server, other: S
 def test_a_kill_of_one_of_two_processes_on_a_file_leaves_the_other_at_work(
     server: Server, other: Server
 ) -> None:
-    ledger = Ledger(WRITERS)
+    writers = Writers(WRITERS)
     with other.running(), server.running() as process:
-        with ledger.written(server.host, other.host):
-            ledger.wait_for(20)
+        with writers.at_work(server.host, other.host):
+            writers.wait_for(20)
             process.kill()
             process.wait()
-            ledger.wait_for(40)
-        other.check(ledger)
+            writers.wait_for(40)
+        other.check(writers)
     with server.running():
-        server.check(ledger)
+        server.check(writers)
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs already")
 def test_a_full_disk_fails_commits_and_loses_nothing_acknowledged(server: Server) -> None:
-    ledger = Ledger(WRITERS)
+    writers = Writers(WRITERS)
     with server.running() as process:
-        with ledger.written(server.host) as writers:
-            ledger.wait_for(20)
+        with writers.at_work(server.host) as threads:
+            writers.wait_for(20)
             largest = max(each.stat().st_size for each in server.file.parent.iterdir())
             limit_file_size(process, largest + 20_000)
-            for writer in writers:
-                writer.join(20)
-                assert not writer.is_alive(), "a commit did not fail"
-        ledger.check(client_of(server.host))
+            for thread in threads:
+                thread.join(20)
+                assert not thread.is_alive(), "a commit did not fail"
+        writers.check(client_of(server.host))
         limit_file_size(process, resource.RLIM_INFINITY)
-        with ledger.written(server.host):
-            ledger.wait_for(20)
-        assert ledger.acknowledged == ledger.attempted, "a commit failed though there was room again"
+        with writers.at_work(server.host):
+            writers.wait_for(20)
+        assert writers.acknowledged == writers.attempted, "a commit failed though there was room again"
     with server.running():
-        server.check(ledger)
+        server.check(writers)
 
 
 def limit_file_size(process: subprocess.Popen[bytes], most: int) -> None:
