@@ -80,8 +80,8 @@ def batch() -> None:
     ndb.put_multi([new() for _ in range(100)])
 
 
-# How often in a round: about a second each, but for the queries, which take the emulators longer.
-LOADS: dict[Callable[[], None], int] = {put: 400, get: 400, query: 40, batch: 16}
+# How often in a round: a second or two each, but for the queries, which take the emulators longer.
+LOADS: dict[Callable[[], None], int] = {put: 800, get: 800, query: 24, batch: 32}
 
 
 @dataclass(frozen=True)
