@@ -121,17 +121,21 @@ def pages_by_key(_: Program, step: Step, __: object) -> bool:
 
 
 def by_key(query: Query) -> bool:
-    """Whether it is ordered by key though it scans an index of values."""
+    """Whether it orders by key before it is through with the values of the index."""
     unequal = {where.name for where in wheres(query.where) if where.operator in INEQUALITIES}
-    values = {*query.projection, *unequal} - {"__key__"}
-    return bool(values) and ("__key__" in unequal or "__key__" in bare(query.order))
+    order = bare(query.order)
+    before = order[: order.index("__key__")] if "__key__" in order else order
+    values = {*query.projection, *unequal} - {"__key__", *before}
+    return bool(values) and ("__key__" in unequal or "__key__" in order)
 
 
-def implied_orders_of_distinct(_: Program, step: Step, __: object) -> bool:
-    return any(
-        query.order and query.order[-1].startswith("-") and set(query.distinct) - set(bare(query.order))
-        for query in queries(step)
-    )
+def implied_orders(_: Program, step: Step, __: object) -> bool:
+    for query in queries(step):
+        names = bare(query.order)
+        implied = "__key__" not in names or set(query.distinct) - set(names)
+        if query.order and query.order[-1].startswith("-") and implied:
+            return True
+    return False
 
 
 def aggregates_what_is_unequal(_: Program, step: Step, __: object) -> bool:
@@ -235,16 +239,16 @@ DIFFERENCES = [
     Difference(
         "pages by key",
         FIRESTORE_EMULATOR,
-        "It refuses the cursors that it gives in the order of keys where it scans the index of a property.",
+        "It refuses the cursors that it gives where a key orders before another property of the index.",
         QUERIES,
         pages_by_key,
     ),
     Difference(
-        "implied orders of distinct",
+        "implied orders",
         FIRESTORE_EMULATOR,
-        "Distinct properties that are not ordered take the direction of the last order, not ascending.",
-        f"{REFERENCE}#query",
-        implied_orders_of_distinct,
+        "What is not ordered, the key at last, takes the direction of the last order. It ascends in indexes.",
+        f"{DOCUMENTATION}/concepts/indexes",
+        implied_orders,
     ),
     Difference(
         "aggregation over inequalities",

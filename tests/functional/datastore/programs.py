@@ -163,5 +163,5 @@ def programs(draw: st.DrawFn) -> Program:
     world = draw(worlds())
     roots = st.tuples(*[st.builds(Entity, st.just(root), world.properties) for root in ROOTS])
     entities = draw(roots) + draw(world.entities(min(8, len(world.keys)), len(world.keys)))
-    steps = draw(st.sampled_from([reads, reads, writes, meetings]))(world)
-    return (put(entities, draw(throughs)), *draw(few(steps, 3, 8)))
+    steps, least = draw(st.sampled_from([(reads, 16), (reads, 16), (writes, 8), (meetings, 3)]))
+    return (put(entities, draw(throughs)), *draw(few(steps(world), least, least + 8)))

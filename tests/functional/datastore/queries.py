@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from tests.functional.datastore.steps import Combined, Filter, Key, Operator, Query, Value, Where
+from tests.functional.datastore.walk import bare
 from tests.functional.datastore.worlds import KINDS, NAMES, World
 
 COMPARISONS: list[Operator] = ["=", "=", "<", "<=", ">", ">="]
@@ -17,6 +18,14 @@ signs = st.sampled_from(["", "-"])
 def keys_in(world: World, namespace: str) -> st.SearchStrategy[Key]:
     found = [key for key in world.keys if key.namespace == namespace]
     return st.sampled_from([*found, Key(("Ant", 1), namespace)])
+
+
+@st.composite
+def orders(draw: st.DrawFn, names: list[str]) -> tuple[str, ...]:
+    """Of the first of the names; the last resort, the key, is mostly said where that makes a difference."""
+    order = tuple(draw(signs) + name for name in names[: draw(st.integers(0, 3))])
+    descends = bool(order) and order[-1].startswith("-") and "__key__" not in bare(order)
+    return (*order, "__key__") if descends and draw(st.integers(0, 3)) else order
 
 
 def ancestors(world: World, namespace: str) -> st.SearchStrategy[Key | None]:
@@ -55,7 +64,7 @@ def modern_queries(draw: st.DrawFn, world: World) -> Query:
         kind=draw(kinds),
         ancestor=draw(ancestors(world, namespace)),
         where=draw(st.none() | filters(world, namespace) | filters(world, namespace)),
-        order=tuple(draw(signs) + name for name in names[: draw(st.integers(0, 3))]),
+        order=draw(orders(names)),
         projection=projection,
         distinct=projection[: draw(st.sampled_from([0, 0, 1, 2]))],
         offset=draw(offsets),
@@ -99,7 +108,7 @@ def first_queries(draw: st.DrawFn, world: World) -> Query:
         kind=draw(kinds),
         ancestor=draw(ancestors(world, namespace)),
         where=Combined("and", tuple(parts)) if len(parts) > 1 else next(iter(parts), None),
-        order=tuple(draw(signs) + name for name in others[: draw(st.integers(0, 3))]),
+        order=draw(orders(others)),
         projection=projection,
         distinct=projection[: draw(st.integers(0, 2))] if projection != ("__key__",) else (),
         offset=draw(offsets),
