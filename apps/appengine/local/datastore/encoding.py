@@ -7,6 +7,7 @@ numbers with fraction, points, keys.
 https://cloud.google.com/datastore/docs/concepts/entities#value_type_ordering
 """
 
+import math
 import struct
 from collections.abc import Callable
 from functools import lru_cache
@@ -48,17 +49,13 @@ def _read_integer(data: bytes, at: int) -> int:
 
 
 def _double(number: float) -> bytes:
-    """IEEE 754's bits, made to sort: one zero, and one NaN below all."""
-    if number != number:  # noqa: PLR0124  only NaN is not itself
-        return bytes(8)
-    bits: int = struct.unpack(">Q", struct.pack(">d", number + 0.0))[0]
+    """IEEE 754's bits, made to sort: minus zero before zero, and NaN above all."""
+    bits: int = struct.unpack(">Q", struct.pack(">d", math.nan if math.isnan(number) else number))[0]
     return (bits ^ _ALL_BITS if bits & _SIGN else bits ^ _SIGN).to_bytes(8, "big")
 
 
 def _read_double(data: bytes, at: int) -> float:
     bits = int.from_bytes(data[at : at + 8], "big")
-    if not bits:
-        return float("nan")
     number: float = struct.unpack(
         ">d", (bits ^ _SIGN if bits & _SIGN else bits ^ _ALL_BITS).to_bytes(8, "big")
     )[0]

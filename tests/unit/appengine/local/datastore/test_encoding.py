@@ -58,9 +58,9 @@ def microseconds(of: datetime) -> int:
     return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def number(of: float) -> tuple[int, float]:
-    """NaN is before all others."""
-    return (0, 0.0) if math.isnan(of) else (1, of)
+def number(of: float) -> tuple[int, float, float]:
+    """Minus zero is before zero, NaN after all others."""
+    return (1, 0.0, 0.0) if math.isnan(of) else (0, of, math.copysign(1, of))
 
 
 def partition(of: types.Key) -> tuple[str, str, str]:
