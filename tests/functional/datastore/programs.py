@@ -67,7 +67,8 @@ def changes(world: World, through: st.SearchStrategy[Through]) -> Steps:
 def can_turn(query: Query) -> bool:
     """Whether all its orders are said, and decide."""
     unequal = {where.name for where in wheres(query.where) if where.operator not in ("=", "in")}
-    return bool(query.order) and unequal <= set(bare(query.order)) and not query.distinct
+    deciding = {*unequal, *query.projection} - {"__key__"}
+    return bool(query.order) and deciding <= set(bare(query.order)) and not query.distinct
 
 
 def reads(world: World) -> Steps:
@@ -91,7 +92,7 @@ def transactions(world: World, through: Through) -> Steps:
     """Nobody else writes meanwhile."""
     way = st.just(through)
     looks = st.builds(Get, world.some_keys(2), way) | st.builds(Fetch, queries(world), way)
-    inner = few(looks | changes(world, way), 1, 4)
+    inner = few((looks | changes(world, way)).filter(lambda step: goes(step, through)), 1, 4)
     return st.builds(Transaction, inner, st.booleans(), st.booleans(), way)
 
 
@@ -107,7 +108,9 @@ def writes(world: World) -> Steps:
     kinds = st.sampled_from(KINDS)
     return st.one_of(
         changes(world, throughs),
-        st.builds(Commit, few(mutations, 1, 3), st.booleans()),
+        # Several outside of a transaction may apply in part, and do on Google's.
+        st.builds(Commit, few(mutations, 1, 1), st.just(False)),
+        st.builds(Commit, few(mutations, 1, 3), st.just(True)),
         st.builds(create, st.sampled_from(world.keys), kinds, few(world.properties, 1, 2), throughs),
         st.builds(Allocate, kinds, st.integers(1, 3), st.none() | st.sampled_from(ROOTS), throughs),
         transactions(world, "ndb"),
@@ -115,6 +118,10 @@ def writes(world: World) -> Steps:
         st.builds(Get, world.some_keys(4), throughs),
         st.builds(Fetch, queries(world), throughs),
     )
+
+
+def goes(step: Step, way: Through) -> bool:
+    return getattr(step, "through", way) == way
 
 
 def writing(keys: Sequence[Key], world: World, least: int = 1) -> Steps:
@@ -140,7 +147,9 @@ def all_or_nothing(draw: st.DrawFn, world: World) -> tuple[Step, ...]:
 
 def meetings(world: World) -> Steps:
     met = watched(world)
-    through_ndb = met.map(lambda steps: tuple(through(step, "ndb") for step in steps))
+    through_ndb = met.map(lambda steps: tuple(through(step, "ndb") for step in steps)).filter(
+        lambda steps: all(goes(step, "ndb") for step in steps)
+    )
     no = st.just(False)
     return st.one_of(
         st.builds(Transaction, met, st.booleans(), no, st.just("api")),
