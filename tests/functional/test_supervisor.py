@@ -277,7 +277,7 @@ def test_a_second_ctrl_c_kills(project: Path, tmp_path: Path) -> None:
         with run.asking("/slow?30"):
             run.process.send_signal(signal.SIGINT)
             run.wait_for("stopping")
-            assert run.end(signal.SIGINT) < 2
+            assert run.end(signal.SIGINT) < 3  # unkilled, gunicorn would take its 3 s of grace
         assert run.processes() == []
 
 
