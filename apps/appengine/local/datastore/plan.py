@@ -36,7 +36,7 @@ def plan(asked: Asked, terms: Conjunction, composites: Composites) -> Plan | Non
     """None when nothing can match. Raises Refused: no index, and which one is needed."""
     possible = _consistent(terms)
     equal = {name for name, _ in terms.equal}
-    pattern = _pattern(asked, terms, equal)
+    pattern = _pattern(asked, equal)
     ancestor = bool(terms.ancestor and pattern)
     best = _choose(_candidates(asked.kind, equal, pattern, ancestor, composites), equal, pattern)
     if best is None:
@@ -62,13 +62,10 @@ def _consistent(terms: Conjunction) -> bool:
     return possible and all(within.start.bytes() < within.end.bytes() for within in terms.ranges.values())
 
 
-def _pattern(asked: Asked, terms: Conjunction, equal: set[str]) -> Pattern:
+def _pattern(asked: Asked, equal: set[str]) -> Pattern:
     """Orders first, then, if these leave open what is needed for filters, distinctness and projection."""
     pattern: Pattern = [{name: descends} for name, descends in asked.orders if name not in equal]
-    ranged = [name for name in terms.ranges if name != KEY]
-    if len(ranged) == 1 and not asked.orders and not asked.distinct:
-        pattern = [{ranged[0]: False}]
-    groups = [*([name] for name in asked.distinct), ranged, [*asked.projection, *asked.aggregated]]
+    groups = [*([name] for name in asked.distinct), asked.ranged, [*asked.projection, *asked.aggregated]]
     for names in groups:
         done = equal.union({KEY}, *pattern)
         if more := {name: None for name in names if name not in done}:

@@ -71,6 +71,7 @@ class Asked:
     kind: str  # empty for all kinds
     conjunctions: list[Conjunction]
     orders: Properties  # up to the key, which decides
+    ranged: list[str]  # in some alternative; an entity has all of these properties to be a result
     projection: list[str]
     distinct: list[str]
     aggregated: list[str]  # names of properties whose values are wanted too
@@ -85,16 +86,21 @@ def read(query: Any, holder: Any, aggregated: list[str]) -> Asked:
         raise unimplemented("find_nearest")
     if len(query.kind) > 1:
         raise invalid("a query has at most one kind.")
+    conjunctions = [_conjunction(terms) for terms in _disjuncts(query.filter)]
+    ranged = sorted({name for terms in conjunctions for name in terms.ranges} - {KEY})
     asked = Asked(
         encoding.partition(holder),
         query.kind[0].name if query.kind else "",
-        [_conjunction(terms) for terms in _disjuncts(query.filter)],
+        conjunctions,
         _orders(query),
+        ranged,
         list(dict.fromkeys(each.property.name for each in query.projection)),
         list(dict.fromkeys(each.name for each in query.distinct_on)),
         aggregated,
     )
     _check(query, asked)
+    if len(ranged) == 1 and not asked.orders and not asked.distinct:
+        asked.orders = ((ranged[0], False),)
     return asked
 
 
