@@ -33,7 +33,9 @@ class Served:
         store = Store(file, indexes, ttl)
         datastore = server.Datastore(store)
         listening, port = server.start(datastore, "127.0.0.1", 0)
-        channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        # Not the connections of this process: one to an earlier server on the same port would be refused.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}", options)
         api = DatastoreClient(transport=DatastoreGrpcTransport(channel=channel))
         return cls(datastore, store, listening, channel, f"127.0.0.1:{port}", api)
 
