@@ -10,11 +10,12 @@ import sqlite3
 from itertools import islice
 from typing import Any
 
+from apps.appengine.local.refusals import invalid, refuse_fields, unimplemented
+
 from . import encoding, query, table, validate
 from .indexes import KEY
 from .messages import Entity, EntityResult, Key, Value, types
 from .query import Asked
-from .refusals import invalid, refuse_fields, unimplemented
 from .scan import Row, Scan
 from .store import composites_of, current_version, now
 from .table import Stored

@@ -7,10 +7,11 @@ from typing import Any
 
 import grpc
 
+from apps.appengine.local.refusals import Refused, invalid, refuse_fields
+
 from . import metadata, table, validate
 from .indexes import Values, entries, values_of
 from .messages import types
-from .refusals import Refused, invalid, refuse_fields
 from .store import Store, composites_of, tick
 from .table import Stored
 

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from apps.appengine.local.refusals import invalid
+
 from .messages import Key, Value
-from .refusals import invalid
 
 NULL, FIXED, BOOLEAN, BYTES, FLOAT, POINT, KEY = b"\x05", b"\x10", b"\x18", b"\x20", b"\x28", b"\x30", b"\x38"
 # Within a path: its end sorts before every step, so that a parent sorts before its children.

@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
+from apps.appengine.local.refusals import invalid
+
 from . import encoding
-from .refusals import invalid
 
 KEY = "__key__"
 MAX_ENTRIES = 20_000

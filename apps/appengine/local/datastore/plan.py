@@ -11,10 +11,11 @@ from itertools import groupby
 
 import grpc
 
+from apps.appengine.local.refusals import Refused
+
 from . import encoding
 from .indexes import KEY, Composites, Index, Properties, digest, without_last_key
 from .query import Asked, Conjunction, Position, Range
-from .refusals import Refused
 
 # What must follow the equalities in an index: groups, each in any order within itself; None is either
 # direction.

@@ -9,10 +9,11 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from apps.appengine.local.refusals import invalid, unimplemented
+
 from . import encoding, validate
 from .indexes import KEY, Properties
 from .messages import Property, types
-from .refusals import invalid, unimplemented
 
 MAX_DISJUNCTS = 30
 MAX_NOT_IN = 10

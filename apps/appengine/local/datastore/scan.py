@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from apps.appengine.local.refusals import invalid
+
 from . import encoding
 from .indexes import KEY, Composites, Properties
 from .plan import Plan, plan
 from .query import FIRST, LAST, Asked, Position, Range
-from .refusals import invalid
 
 ENTRIES = "SELECT entry, entity FROM entry WHERE entry >= ? AND entry < ? ORDER BY entry"
 KEYS = "SELECT key, id FROM entity WHERE key >= ? AND key < ? ORDER BY key"

@@ -13,10 +13,11 @@ from typing import Any
 import grpc
 from google.protobuf import empty_pb2
 
+from apps.appengine.local.refusals import Refused, invalid, refuse_fields, unimplemented
+
 from . import answers, validate
 from .commit import NON_TRANSACTIONAL, Commit, delete_expired, random_id
 from .messages import types
-from .refusals import Refused, invalid, refuse_fields, unimplemented
 from .store import Store, now
 from .transactions import Transactions, check
 

@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from apps.appengine.local.refusals import Refused
+
 from . import indexes, table
 from .indexes import Composites
 from .metadata import Known
-from .refusals import Refused
 from .table import Stored
 
 FORMAT = 0x57420001  # in the file's header, as SQLite's application_id; the last digits are the version

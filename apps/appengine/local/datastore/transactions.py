@@ -15,7 +15,8 @@ from typing import Any
 
 import grpc
 
-from .refusals import Refused, invalid
+from apps.appengine.local.refusals import Refused, invalid
+
 from .store import Store
 
 IDLE_SECONDS = 60

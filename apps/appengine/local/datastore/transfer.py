@@ -17,10 +17,11 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from apps.appengine.local.refusals import Refused
+
 from . import table
 from .commit import Commit
 from .messages import Entity, types
-from .refusals import Refused
 from .store import Store
 from .table import Stored
 

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from .refusals import Refused, invalid
+from apps.appengine.local.refusals import Refused, invalid
 
 MAX_REQUEST_BYTES = 10 << 20
 MAX_ENTITY_BYTES = (1 << 20) - 4

@@ -17,10 +17,11 @@ from google.cloud.tasks_v2 import types
 from google.protobuf import empty_pb2
 from google.protobuf.message import DecodeError
 
+from apps.appengine.local.refusals import Refused, invalid
+
 from . import store, validate
 from .messages import queue_message, stamp, task_message
 from .runner import Runner
-from .validate import Refused, invalid
 
 SERVICE = "google.cloud.tasks.v2.CloudTasks"
 MAX_TASK_PAGE = 1000

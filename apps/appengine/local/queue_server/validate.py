@@ -9,6 +9,8 @@ from typing import Any
 
 import grpc
 
+from apps.appengine.local.refusals import Refused, invalid
+
 MAX_SCHEDULE = 30 * 86400.0  # seconds ahead
 MAX_APP_ENGINE_BODY = 100 * 1024  # bytes
 MAX_TASK = 1024 * 1024  # bytes, with headers and all
@@ -21,19 +23,6 @@ _QUEUE_NAME = re.compile(r"(projects/[A-Za-z0-9:.-]+/locations/[A-Za-z0-9-]+)/qu
 _TASK_NAME = re.compile(rf"({_QUEUE_NAME.pattern})/tasks/([A-Za-z0-9_-]{{1,500}})")
 _LOCATION_NAME = re.compile(r"projects/[A-Za-z0-9:.-]+/locations/[A-Za-z0-9-]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
-
-
-class Refused(Exception):
-    """A call that is answered with a status other than OK."""
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def invalid(message: str) -> Refused:
-    """INVALID_ARGUMENT with its reason."""
-    return Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def queue_id(name: str) -> str:

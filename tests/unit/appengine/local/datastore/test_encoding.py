@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from apps.appengine.local.datastore import encoding
-from apps.appengine.local.datastore.refusals import Refused
+from apps.appengine.local.refusals import Refused
 from tests.unit.appengine.local.datastore.messages import key, point, value
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Errors with the codes that production answers."""
+"""What the local Datastore and the local queue server refuse, with the codes that production answers."""
 
 from typing import Any
 
