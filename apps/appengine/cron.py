@@ -6,9 +6,10 @@ Cron runs a job at least once.
 """
 
 import logging
+import time
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.tasks import Task
 from django.utils.module_loading import import_string
 from django.views.decorators.http import require_GET
@@ -28,16 +29,27 @@ def jobs() -> dict[str, str]:
 @trust.only_cron
 @require_GET
 def run_job(request: HttpRequest, name: str) -> HttpResponse:  # noqa: ARG001  Django passes the request
-    """Run the job: 200, 404 for an unknown name, 500 when it raised (logged here, with its traceback)."""
+    """Run the job: 200, 404 for an unknown name, 500 when it raised (logged here, with its traceback).
+
+    Each run logs one line, of which metrics are made.
+    """
+    started = time.monotonic()
     path = jobs().get(name)
     if path is None:
-        raise Http404(name)
+        logger.error("Cron job %s is unknown", name, extra=_event(name, "failed", started))
+        return logged("unknown job", status=404)
     try:
         _run(path)
     except Exception:  # whatever a job raises must end here
-        logger.exception("Cron job %s failed", name)
+        logger.exception("Cron job %s failed", name, extra=_event(name, "failed", started))
         return logged("failed", status=500)
+    logger.info("Cron job %s is done", name, extra=_event(name, "done", started))
     return HttpResponse("done")
+
+
+def _event(name: str, outcome: str, started: float) -> dict[str, str | int]:
+    milliseconds = round((time.monotonic() - started) * 1000)
+    return {"event": "cron", "job": name, "outcome": outcome, "duration_ms": milliseconds}
 
 
 def _run(path: str) -> None:

@@ -45,6 +45,7 @@ class Sending:
     trigger: str
     started_at: datetime
     result: Future[Result]
+    planned_at: datetime | None = None  # None for what a person asked for: nothing planned it
 
     def outcome(self) -> Outcome:
         """How it ended. Waits until then, transport.DEADLINE_S at most."""
@@ -120,7 +121,10 @@ def send(job: Job, body: bytes, most_in_flight: int) -> Sending | None:
     result = in_flight.start(
         destination.id, most_in_flight, lambda: _post(job.message, body, destination, started_at)
     )
-    return Sending(destination, new_attempt_id(), Attempt.SCHEDULED, started_at, result) if result else None
+    if result is None:
+        return None
+    planned_at = job.delivery.next_attempt_at
+    return Sending(destination, new_attempt_id(), Attempt.SCHEDULED, started_at, result, planned_at)
 
 
 def finish(message: Message, sendings: Sequence[Sending]) -> None:
@@ -128,24 +132,33 @@ def finish(message: Message, sendings: Sequence[Sending]) -> None:
     outcomes = [sending.outcome() for sending in sendings]
     deliveries = record(message, outcomes)
     for sending, outcome, delivery in zip(sendings, outcomes, deliveries, strict=True):
-        _log(outcome, delivery)
+        _log(outcome, delivery, sending.planned_at)
         if outcome.trigger == Attempt.SCHEDULED and delivery.is_pending:
             queue_attempt(delivery)
         if not outcome.result.succeeded or outcome.result.duration_ms > SLOW_MS:
             health.mark_suspect(message.application_id, sending.destination)
 
 
-def _log(outcome: Outcome, delivery: Delivery) -> None:
-    """One line an attempt, the end of the trace that began with the request. Nothing a customer sent."""
+def _log(outcome: Outcome, delivery: Delivery, planned_at: datetime | None) -> None:
+    """One line an attempt, the end of the trace that began with the request. Nothing a customer sent.
+
+    Metrics are made from it: docs/metrics.md.
+    """
     result = outcome.result
     fields = {
+        "event": "attempt",
         "attempt_id": outcome.attempt_id,
         "message_id": delivery.message_id,
         "endpoint_id": delivery.endpoint_id,
+        "trigger": outcome.trigger,
+        "number": delivery.attempt_count,
         "response_status": result.status_code,
         "duration_ms": result.duration_ms,
         "delivery_status": delivery.status,
     }
+    if planned_at:
+        late = outcome.started_at - planned_at
+        fields["late_ms"] = max(0, round(late.total_seconds() * 1000))
     log.info("Attempt of %s: %s", delivery.message_id, result.status_code or "no answer", extra=fields)
 
 

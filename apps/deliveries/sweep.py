@@ -33,9 +33,17 @@ def sweep(now: datetime | None = None) -> int:
         batch = overdue[start : start + BATCH]
         queued = [delivery for delivery in batch if queue_attempt(delivery)]
         _wait_longer(queued, now)
-    if overdue:
-        log.warning("Swept %d overdue deliveries", len(overdue), extra={"overdue": len(overdue)})
+    _log(overdue, now)
     return len(overdue)
+
+
+def _log(overdue: Sequence[Delivery], now: datetime) -> None:
+    """One line a run, a warning when something was stranded. Metrics are made from it: docs/metrics.md."""
+    planned = [one.next_attempt_at for one in overdue if one.next_attempt_at]
+    oldest = round((now - min(planned)).total_seconds()) if planned else 0
+    fields = {"event": "sweep", "overdue": len(overdue), "oldest_overdue_s": oldest}
+    level = logging.WARNING if overdue else logging.INFO
+    log.log(level, "Swept %d overdue deliveries", len(overdue), extra=fields)
 
 
 def _overdue(shard: int, now: datetime) -> ndb.Future:

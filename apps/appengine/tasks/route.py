@@ -25,22 +25,40 @@ logger = logging.getLogger(__name__)
 @trust.only_cloud_tasks
 @require_POST
 def run_task(request: HttpRequest, queue: str, path: str) -> HttpResponse:
-    """Run the task; 200 when it need not come again, 500 when it must."""
+    """Run the task; 200 when it need not come again, 500 when it must.
+
+    Any end but success logs a line of which metrics are made.
+    """
+    attempts = _earlier_attempts(request) + 1
     try:
         body = Body.decode(request.body)
         if body.task != path:
             raise ValueError(f"the body names {body.task!r}")
     except (TypeError, ValueError):
-        logger.exception("Malformed body for %s", path)
+        fields = _event(path, queue, Outcome.GAVE_UP, attempts)
+        logger.exception("Malformed body for %s", path, extra=fields)
         return HttpResponse("malformed")
     try:
         task = _find_task(path).using(queue_name=queue, backend=body.backend)
         backend = _find_backend(body.backend)
     except (ImportError, InvalidTask, InvalidTaskBackend):
         # While a deployment rolls out, a version may be sent tasks that only another one knows.
-        logger.exception("No such task here: %s on queue %s, backend %s", path, queue, body.backend)
+        fields = _event(path, queue, Outcome.FAILED, attempts)
+        logger.exception(
+            "No such task here: %s on queue %s, backend %s", path, queue, body.backend, extra=fields
+        )
         return logged("unknown task", status=500)
-    return _RESPONSES[backend.perform(received(task, body, _earlier_attempts(request)))]()
+    outcome = backend.perform(received(task, body, attempts - 1))
+    if outcome is not Outcome.SUCCEEDED:
+        # A warning: the error itself, with its traceback, was logged where it was caught.
+        fields = _event(path, queue, outcome, attempts)
+        logger.warning("Task %s %s", path, fields["outcome"], extra=fields)
+    return _RESPONSES[outcome]()
+
+
+def _event(path: str, queue: str, outcome: Outcome, attempts: int) -> dict[str, str | int]:
+    name = outcome.name.lower()
+    return {"event": "task", "task": path, "queue": queue, "outcome": name, "attempts": attempts}
 
 
 _RESPONSES = {
