@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import DataError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.tasks.exceptions import TaskException
 from google.api_core.exceptions import GoogleAPIError
@@ -22,6 +22,7 @@ from apps.deliveries.accept import DuplicateEventId
 
 log = logging.getLogger(__name__)
 
+SQL_AWAY = "The database does not answer. Try again."
 # What to answer for errors that other layers raise: none of them knows HTTP.
 TRANSLATED: dict[type[Exception], tuple[int, str, str]] = {
     PermissionDenied: (403, "permission_denied", "This credential may not do that."),
@@ -30,6 +31,8 @@ TRANSLATED: dict[type[Exception], tuple[int, str, str]] = {
     DuplicateEventId: (409, "conflict", "A message with this eventId exists already."),
     snapshots.Unavailable: (503, "unavailable", "Redis does not answer; nothing was changed. Try again."),
     TaskException: (503, "unavailable", "The queue does not answer; nothing was queued. Try again."),
+    OperationalError: (503, "unavailable", SQL_AWAY),
+    InterfaceError: (503, "unavailable", SQL_AWAY),
     GoogleAPIError: (503, "unavailable", "The Datastore does not answer. Try again."),
 }
 # Errors that Django or a middleware answered before or after the view, by status.

@@ -6,6 +6,7 @@ Their attempts go through a queue of their own, so that what is dead or dripping
 import logging
 from datetime import timedelta
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from apps.applications.models import Application, Endpoint
@@ -29,5 +30,5 @@ def mark_suspect(application_id: str, destination: Destination) -> None:
     try:
         with snapshots.change(Application(pk=application_id)):
             Endpoint.objects.filter(pk=destination.id).update(suspect_until=now + SUSPECT_FOR)
-    except snapshots.Unavailable:
-        log.warning("Redis does not answer: %s is not marked as suspect", destination.id)
+    except (snapshots.Unavailable, OperationalError, InterfaceError) as error:
+        log.warning("%s is not marked as suspect: %s", destination.id, error)

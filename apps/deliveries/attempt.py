@@ -83,7 +83,7 @@ def attempt_manually(application_id: str, message_id: str, endpoint_id: str, att
     message, known = datastore.lookup(keys)
     if message is None or known is not None:
         return
-    destination = routing.of(application_id).destination(endpoint_id)
+    destination = _destinations(application_id).get(endpoint_id)
     if destination is not None:
         started_at = datetime.now(UTC)
         result = _post(message, payloads.read(message), destination, started_at)
@@ -178,6 +178,7 @@ def _post(message: Message, body: bytes, destination: Destination, at: datetime)
 
 
 def _destinations(application_id: str) -> dict[str, Destination]:
+    """The application's endpoints by id; none where it is gone, deleted or lost with a database."""
     try:
         return {one.id: one for one in routing.of(application_id).destinations}
     except Application.DoesNotExist:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from google.api_core.exceptions import ServiceUnavailable
 
 from apps.api.parsers import LARGEST_BODY
@@ -161,7 +161,15 @@ def test_an_error_before_the_view_is_500_in_json_too(
     assert "secret" in caplog.text
 
 
-@pytest.mark.parametrize("error", [ServiceUnavailable("gone"), snapshots.Unavailable("gone")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServiceUnavailable("gone"),
+        snapshots.Unavailable("gone"),
+        OperationalError("gone"),
+        InterfaceError("gone"),
+    ],
+)
 def test_a_store_that_does_not_answer_is_503_in_json(
     api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -2,12 +2,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from apps.applications import health, routing
 from apps.applications.models import Application, Endpoint
 from apps.applications.routing import Destination
+from apps.core import snapshots
 from tests.unit.conftest import use_redis
 
 pytestmark = pytest.mark.django_db
@@ -76,3 +78,17 @@ def test_with_redis_out_of_reach_the_endpoint_stays_as_it_was(endpoint: Endpoint
     health.mark_suspect(endpoint.application_id, before)
     endpoint.refresh_from_db()
     assert endpoint.suspect_until is None
+
+
+def test_with_sql_out_of_reach_the_attempt_that_found_it_suspect_goes_on(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With warm snapshots attempts are made while SQL is away; what follows the request must be recorded."""
+    before = destination_of(endpoint)
+
+    def away(_: object) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(snapshots, "change", away)
+    health.mark_suspect(endpoint.application_id, before)
+    assert f"{endpoint.pk} is not marked as suspect" in caplog.text

@@ -150,6 +150,22 @@ def test_a_resend_is_a_manual_attempt_with_the_next_number_and_the_same_message_
 
 
 @pytest.mark.usefixtures("datastore")
+@pytest.mark.parametrize("delete", ["endpoint", "application"])
+def test_a_resend_whose_endpoint_is_gone_when_its_task_runs_sends_nothing_and_ends(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend, delete: str
+) -> None:
+    """A task that raised here would come again for ever: the queue of deliveries has no limit to retries."""
+    endpoint = add_endpoint(receiver.url)
+    message = accept(route_of(), DRAFT)
+    tasks.drain()
+    replay.resend(route_of(), message, endpoint.pk)
+    (endpoint if delete == "endpoint" else endpoint.application).delete()
+    tasks.drain()
+    assert len(receiver.requests) == 1
+    assert tasks.queued == []
+
+
+@pytest.mark.usefixtures("datastore")
 def test_a_manual_attempt_that_fails_leaves_the_planned_retry_alone(
     add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
 ) -> None:
