@@ -37,6 +37,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "apps.appengine.trace.TraceMiddleware",
+    "apps.appengine.version.VersionMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "apps.appengine.ndb_context.NdbContextMiddleware",

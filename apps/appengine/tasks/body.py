@@ -39,8 +39,14 @@ class Body:
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """From bytes; raises ValueError or TypeError where a field is missing, unknown or of a wrong type."""
-        body = cls(**json.loads(raw))
+        """From bytes. Raises ValueError for what is no JSON object: no release wrote that.
+
+        Raises TypeError where a field is missing, unknown or of a wrong type: another release may know it.
+        """
+        fields = json.loads(raw)
+        if not isinstance(fields, dict):
+            raise ValueError("not a JSON object")
+        body = cls(**fields)
         for name, kind in {"task": str, "args": list, "kwargs": dict, "id": str, "backend": str}.items():
             if not isinstance(getattr(body, name), kind):
                 raise TypeError(f"{name} is not a {kind.__name__}")

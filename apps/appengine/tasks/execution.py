@@ -15,7 +15,7 @@ from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
 from apps.appengine.tasks.body import encode
-from apps.appengine.tasks.exceptions import PermanentTaskError
+from apps.appengine.tasks.exceptions import PermanentTaskError, UnknownArguments
 from apps.appengine.tasks.task import AnyResult
 
 
@@ -61,7 +61,10 @@ def _call(result: AnyResult) -> Any:
     try:
         signature(task.func).bind(*args, **result.kwargs)
     except TypeError as error:
-        raise PermanentTaskError(f"Arguments do not fit {task.module_path}: {error}") from error
+        raise UnknownArguments(
+            f"{task.module_path} does not take these arguments here ({error}); the task comes again, for a "
+            "release that knows them"
+        ) from error
     value = task.call(*args, **result.kwargs)
     try:
         encode(value)

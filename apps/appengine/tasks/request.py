@@ -10,7 +10,7 @@ from typing import Any
 
 from google.cloud import tasks_v2
 
-from apps.appengine import trace
+from apps.appengine import trace, version
 
 
 def queue_path(options: dict[str, Any], queue_name: str) -> str:
@@ -56,8 +56,11 @@ def _headers() -> dict[str, str]:
 
 
 def _app_engine(options: dict[str, Any], path: str) -> dict[str, Any]:  # noqa: ARG001  the same signature as _http
-    """To the version that enqueued: a version that takes no traffic yet runs its own tasks."""
-    routing = {"service": os.environ.get("GAE_SERVICE", ""), "version": os.environ.get("GAE_VERSION", "")}
+    """To the version that takes traffic when the task is attempted: it may run hours after this one is gone.
+
+    But to this version when its own host was asked: one that takes no traffic yet runs its own tasks.
+    """
+    routing = {"service": os.environ.get("GAE_SERVICE", ""), "version": version.pinned()}
     return {"relative_uri": path, "app_engine_routing": routing}
 
 

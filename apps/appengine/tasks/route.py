@@ -2,6 +2,13 @@
 
 At least once: a task may arrive again, also while its first run still goes on. Any 2xx deletes the
 task, 500 has it tried again. Never 503, which throttles the queue, and never a traceback.
+
+Two releases share the queues while one follows the other, and after a rollback. What this one does not
+know, the other one may: a task, its queue, its backend alias, other fields in its body, arguments that
+do not fit its signature. Each answers 500, so the task comes again until a release that knows it takes
+it; Cloud Tasks forgets it after 31 days (https://cloud.google.com/tasks/docs/quotas), or when the
+limits of its queue end it. Only what no release ever wrote is deleted: a body that is no JSON object or
+that names another task than its path. docs/decisions/0025-two-releases-at-once.md has the rule.
 """
 
 import logging
@@ -34,15 +41,18 @@ def run_task(request: HttpRequest, queue: str, path: str) -> HttpResponse:
         body = Body.decode(request.body)
         if body.task != path:
             raise ValueError(f"the body names {body.task!r}")
-    except (TypeError, ValueError):
+    except ValueError:
         fields = _event(path, queue, Outcome.GAVE_UP, attempts)
         logger.exception("Malformed body for %s", path, extra=fields)
         return HttpResponse("malformed")
+    except TypeError:
+        fields = _event(path, queue, Outcome.FAILED, attempts)
+        logger.exception("The body for %s has a form that is unknown here", path, extra=fields)
+        return logged("unknown body", status=500)
     try:
         task = _find_task(path).using(queue_name=queue, backend=body.backend)
         backend = _find_backend(body.backend)
     except (ImportError, InvalidTask, InvalidTaskBackend):
-        # While a deployment rolls out, a version may be sent tasks that only another one knows.
         fields = _event(path, queue, Outcome.FAILED, attempts)
         logger.exception(
             "No such task here: %s on queue %s, backend %s", path, queue, body.backend, extra=fields

@@ -39,6 +39,11 @@ def fail() -> None:
 
 
 @task
+def fail_by_type() -> None:
+    raise TypeError("of the task's own")
+
+
+@task
 def give_up() -> None:
     raise PermanentTaskError("never")
 

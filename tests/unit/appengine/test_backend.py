@@ -10,12 +10,14 @@ import pytest
 from django.tasks import TaskResultStatus, task_backends
 from django.tasks.exceptions import InvalidTask
 from django.tasks.signals import task_enqueued
+from django.test import Client
 from django.utils import timezone
 
-from apps.appengine import trace
+from apps.appengine import trace, version
 from apps.appengine.tasks import client
 from apps.appengine.tasks.exceptions import TaskNotCreated
 from tests.fake_cloud_tasks import FakeCloudTasks, serve
+from tests.unit.appengine import example_tasks
 from tests.unit.appengine.example_tasks import fail, remember, remember_later
 
 APP_ENGINE = {"TARGET": "appengine", "PROJECT": "p", "LOCATION": "l"}
@@ -83,7 +85,12 @@ def test_a_task_carries_the_trace_of_what_enqueued_it(cloud_tasks: FakeCloudTask
     assert current.trace_id in cloud_tasks.only_task.app_engine_http_request.headers["traceparent"]
 
 
-def test_a_task_goes_to_the_version_that_enqueued_it(
+def routing_of(task: Any) -> tuple[str, str]:
+    routing = task.app_engine_http_request.app_engine_routing
+    return routing.service, routing.version
+
+
+def test_a_task_goes_to_whichever_version_takes_traffic_when_it_runs(
     cloud_tasks: FakeCloudTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAE_SERVICE", "api")
@@ -91,8 +98,40 @@ def test_a_task_goes_to_the_version_that_enqueued_it(
 
     remember.enqueue(1)
 
-    routing = cloud_tasks.only_task.app_engine_http_request.app_engine_routing
-    assert (routing.service, routing.version) == ("api", "v2")
+    assert routing_of(cloud_tasks.only_task) == ("api", "")
+
+
+def test_what_a_version_enqueues_for_who_asked_its_own_host_stays_in_it(
+    cloud_tasks: FakeCloudTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAE_SERVICE", "api")
+    monkeypatch.setenv("GAE_VERSION", "v2")
+
+    with version.activate("v2-dot-api-dot-p.ew.r.appspot.com"):
+        remember.enqueue(1)
+
+    assert routing_of(cloud_tasks.only_task) == ("api", "v2")
+
+
+@pytest.mark.usefixtures("shared_datastore")
+@pytest.mark.parametrize(
+    ("host", "kept"), [("v2.api.p.ew.r.appspot.com", "v2"), ("api.p.ew.r.appspot.com", "")]
+)
+def test_a_task_that_arrives_under_the_versions_host_enqueues_to_that_version(
+    cloud_tasks: FakeCloudTasks, monkeypatch: pytest.MonkeyPatch, settings: Any, host: str, kept: str
+) -> None:
+    monkeypatch.setenv("LOCAL_RUNTIME", "1")
+    monkeypatch.setenv("GAE_VERSION", "v2")
+    monkeypatch.setattr(example_tasks, "callback", lambda: remember.enqueue("from the task"))
+    settings.ALLOWED_HOSTS = [host]
+    path = "tests.unit.appengine.example_tasks.call_back"
+    body = {"task": path, "args": [], "kwargs": {}, "id": "abc", "backend": "default"}
+    headers = {"Host": host, "X-AppEngine-QueueName": "default"}
+
+    response = Client().post(f"/_tasks/default/{path}", body, "application/json", headers=headers)
+
+    assert response.status_code == 200
+    assert routing_of(cloud_tasks.only_task) == ("", kept)
 
 
 def test_the_http_target_gets_a_url_and_a_token(cloud_tasks: FakeCloudTasks, settings: Any) -> None:

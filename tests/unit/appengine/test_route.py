@@ -43,7 +43,7 @@ def post(name: str, *args: Any, queue: str = "default", headers: Any = None, **c
     return send(f"/_tasks/{queue}/{path}", json.dumps(body), headers=headers)
 
 
-def send(url: str, body: str, headers: Any = None) -> HttpResponse:
+def send(url: str, body: str | bytes, headers: Any = None) -> HttpResponse:
     sent = {"X-AppEngine-QueueName": "default"} | (headers or {})
     return Client(enforce_csrf_checks=True).post(url, body, "application/json", headers=sent)
 
@@ -109,11 +109,23 @@ def test_a_permanent_error_answers_200_and_is_logged(
     assert states[-1] == TaskResultStatus.FAILED
 
 
-def test_arguments_that_do_not_fit_are_a_permanent_error(caplog: pytest.LogCaptureFixture) -> None:
-    assert post("remember", 1, 2, 3).status_code == 200
-    assert post("remember", kwargs={"unknown": 1}).status_code == 200
+@pytest.mark.parametrize(("args", "kwargs"), [((1, 2, 3), {}), ((), {}), ((1,), {"unknown": 1})])
+def test_arguments_of_another_release_answer_500_so_that_the_task_comes_again(
+    args: Any, kwargs: Any, caplog: pytest.LogCaptureFixture, states: list[str]
+) -> None:
+    assert post("remember", *args, kwargs=kwargs).status_code == 500
     assert example_tasks.ran == []
-    assert len(errors(caplog)) == 2
+    assert states[-1] == TaskResultStatus.FAILED
+    (record,) = errors(caplog)
+    assert f"{HERE}.remember does not take these arguments here" in str(record.exc_info[1])
+
+
+def test_a_task_that_raises_type_error_itself_is_not_taken_for_one_of_another_release(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert post("fail_by_type").status_code == 500
+    (record,) = errors(caplog)
+    assert "arguments" not in str(record.exc_info[1])
 
 
 def test_a_return_value_that_is_no_json_is_a_permanent_error(caplog: pytest.LogCaptureFixture) -> None:
@@ -126,18 +138,32 @@ def test_a_return_value_that_is_no_json_is_a_permanent_error(caplog: pytest.LogC
     [
         "",
         "not json",
+        b"\xff",
         "[]",
-        "{}",
-        json.dumps({"task": f"{HERE}.remember", "args": "1", "kwargs": {}, "id": "a", "backend": "default"}),
         json.dumps({"task": f"{HERE}.fail", "args": [1], "kwargs": {}, "id": "a", "backend": "default"}),
     ],
 )
-def test_a_malformed_body_is_logged_and_answers_200_since_no_retry_mends_it(
-    body: str, caplog: pytest.LogCaptureFixture
+def test_a_body_that_no_release_wrote_is_logged_and_answers_200_since_no_retry_mends_it(
+    body: str | bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert send(f"/_tasks/default/{HERE}.remember", body).status_code == 200
     assert example_tasks.ran == []
     assert len(errors(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"priority": 3}, {"args": "1"}, {"id": None}], ids=["one more", "another kind", "none"]
+)
+def test_a_body_with_the_fields_of_another_release_answers_500_so_that_the_task_comes_again(
+    changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert post("remember", 1, **changes).status_code == 500
+    assert example_tasks.ran == []
+    assert len(errors(caplog)) == 1
+
+
+def test_a_body_that_lacks_a_field_answers_500() -> None:
+    assert send(f"/_tasks/default/{HERE}.remember", "{}").status_code == 500
 
 
 @pytest.mark.parametrize(
