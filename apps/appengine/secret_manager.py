@@ -16,11 +16,9 @@ from google.cloud.secretmanager_v1.services.secret_manager_service.transports im
     SecretManagerServiceGrpcTransport,
 )
 
+from apps.appengine.secrets import SecretsUnavailable
+
 TRANSIENT = if_exception_type(exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
-
-
-class SecretsUnavailable(Exception):
-    """Secrets could not be read. The message says which ones, of which project, and why."""
 
 
 def read(paths: Collection[str], emulator: str = "", deadline: float = 10.0) -> dict[str, str]:
@@ -64,13 +62,15 @@ def ask(client: Any, account: Callable[[], str], ends: float, path: str) -> str 
 
 
 def value_of(payload: Any) -> str:
-    """The payload's text. Raises ValueError, without any of it, when it is damaged or no text."""
+    """The payload's text. Raises ValueError, without any of it, when it is damaged, empty or no text."""
     if "data_crc32c" in payload and google_crc32c.value(payload.data) != payload.data_crc32c:
         raise ValueError("arrived damaged: its checksum (crc32c) does not match")
     try:
         value: str = payload.data.decode()
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None
+    if not value.strip():
+        raise ValueError("is empty: add a version that holds the value")
     if "\0" in value:
         raise ValueError("holds a NUL, which no environment variable can")
     return value

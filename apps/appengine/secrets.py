@@ -12,7 +12,7 @@ child processes inherit what their parent loaded.
 """
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -24,15 +24,19 @@ ENTRY = re.compile(
 )
 
 
+class SecretsUnavailable(Exception):
+    """Secrets could not be read. The message says which ones, of which project, and why."""
+
+
 def load(environ: MutableMapping[str, str], deadline: float = DEADLINE) -> None:
     """Fill the variables that SECRETS names; without SECRETS do nothing.
 
     With BUILD_MODE=1 (collectstatic in a build) each gets a placeholder and nothing is called.
 
     Raises ImproperlyConfigured for a malformed SECRETS, a variable with two values, or BUILD_MODE on a
-    server; secret_manager.SecretsUnavailable when a secret cannot be read within `deadline` seconds.
+    server; SecretsUnavailable when a secret cannot be read within `deadline` seconds.
     """
-    if environ.get("BUILD_MODE") == "1":
+    if is_build(environ):
         fill_placeholders(environ)
         return
     if not (paths := parse(environ.get("SECRETS", ""), environ.get("GOOGLE_CLOUD_PROJECT", ""))):
@@ -47,6 +51,11 @@ def load(environ: MutableMapping[str, str], deadline: float = DEADLINE) -> None:
                 f"{variable} is set in the environment to another value than {path} holds. Remove one."
             )
     environ.update({variable: values[path] for variable, path in paths.items()})
+
+
+def is_build(environ: Mapping[str, str]) -> bool:
+    """Whether this process only builds: it has placeholders for secrets."""
+    return environ.get("BUILD_MODE") == "1"
 
 
 def fill_placeholders(environ: MutableMapping[str, str]) -> None:

@@ -1,13 +1,19 @@
 """Where a message's bytes are: in its entity, or in storage when they are too many for one."""
 
+from django.conf import settings
 from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
+from django.core.files.storage import Storage, storages
 
 from apps.deliveries.models import Message
 
 # A Datastore entity holds 1,048,572 bytes in all.
 LARGEST_IN_ENTITY = 900_000
 LARGEST = 1_048_576
+
+
+def storage() -> Storage:
+    """The bucket of payloads, whose lifecycle deletes them, or the default storage where none is named."""
+    return storages["payloads" if "payloads" in settings.STORAGES else "default"]
 
 
 def place(message: Message, body: bytes) -> None:
@@ -20,13 +26,13 @@ def place(message: Message, body: bytes) -> None:
         message.payload = body
         return
     name = f"payloads/{message.application_id}/{message.message_id}.json"
-    message.payload_file = default_storage.save(name, ContentFile(body))
+    message.payload_file = storage().save(name, ContentFile(body))
 
 
 def read(message: Message) -> bytes:
     """The exact bytes that were accepted. Raises OSError when storage has lost them or does not answer."""
     if message.payload_file:
-        with default_storage.open(message.payload_file) as file:
+        with storage().open(message.payload_file) as file:
             body: bytes = file.read()
             return body
     return message.payload or b""

@@ -5,6 +5,7 @@
 default: with an empty environment the site refuses tasks, cron, hosts and credentials.
 """
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,19 @@ from django.utils.csp import CSP
 
 env = environ.Env()
 
+
+def secret(name: str) -> str:
+    """The variable as it is: django-environ takes a value that begins with "$" for the name of another."""
+    return os.environ.get(name, "")
+
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 PROJECT_ID: str = env("GOOGLE_CLOUD_PROJECT", default="")
 
 DEBUG = False
-SECRET_KEY: str = env("DJANGO_SECRET_KEY", default="")
+SECRET_KEY = secret("DJANGO_SECRET_KEY")
+# The key before this one, as it is stored: what it signed stays valid while the key is rotated.
+SECRET_KEY_FALLBACKS = list(filter(None, [secret("DJANGO_SECRET_KEY_FALLBACKS")]))
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 ROOT_URLCONF = "mysite.urls"
 WSGI_APPLICATION = "mysite.wsgi.application"
@@ -89,7 +98,7 @@ def database() -> dict[str, Any]:
     """
     host = env("DB_HOST", default="")
     if instance := env("INSTANCE_CONNECTION_NAME", default=""):
-        host = f"/cloudsql/{instance}"
+        host = f"{env('CLOUD_SQL_SOCKETS', default='/cloudsql')}/{instance}"
     if host:
         return {
             "ENGINE": "django.db.backends.postgresql",
@@ -97,10 +106,11 @@ def database() -> dict[str, Any]:
             "PORT": env("DB_PORT", default=""),
             "NAME": env("DB_NAME"),
             "USER": env("DB_USER"),
-            "PASSWORD": env("DB_PASSWORD", default=""),
+            "PASSWORD": secret("DB_PASSWORD"),
+            # Each thread keeps its connection for 5 minutes, and looks before a request whether it lives.
             "CONN_MAX_AGE": 300,
             "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": {"connect_timeout": 5},  # seconds; libpq waits for ever by default
+            "OPTIONS": {"connect_timeout": 5, **tls(host), **time_limits()},  # seconds
         }
     return {
         "ENGINE": "django.db.backends.sqlite3",
@@ -113,6 +123,26 @@ def database() -> dict[str, Any]:
     }
 
 
+def tls(host: str) -> dict[str, str]:
+    """TLS to another machine. A socket, or a proxy on this machine, brings its own."""
+    if host.startswith("/") or host in LOOPBACK:
+        return {}
+    return {"sslmode": env("DB_SSLMODE", default="require")}
+
+
+def time_limits() -> dict[str, str]:
+    """DB_TIMEOUT in seconds, for a statement and for a transaction that its client has forgotten.
+
+    wsgi.py sets it for servers, where a query that waits for a lock holds a thread. Commands have none:
+    a migration takes what it takes.
+    """
+    if not (seconds := env.int("DB_TIMEOUT", default=0)):
+        return {}
+    limits = {"statement_timeout": seconds, "idle_in_transaction_session_timeout": seconds}
+    return {"options": " ".join(f"-c {name}={value}s" for name, value in limits.items())}
+
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 DATABASES = {"default": database()}
 
 # Cache: Memorystore where REDIS_HOST is set. Losing it loses nothing.
@@ -133,7 +163,7 @@ CACHES: dict[str, dict[str, Any]] = {
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
 # Without Redis every process would remember sessions of its own, also ones that were signed out elsewhere.
-SESSION_ENGINE = f"django.contrib.sessions.backends.{'cached_db' if REDIS_HOST else 'db'}"
+SESSION_ENGINE = "apps.core.sessions" if REDIS_HOST else "django.contrib.sessions.backends.db"
 
 # Files: buckets where they are named, else folders
 STATIC_URL = "/static/"
@@ -142,19 +172,35 @@ MEDIA_ROOT = Path(env("MEDIA_ROOT", default=str(BASE_DIR / "media")))
 
 
 def storage(bucket: str, otherwise: str, **options: Any) -> dict[str, Any]:
-    """django-storages on Cloud Storage for a named bucket, else a Django storage class."""
+    """django-storages on Cloud Storage for a named bucket, else a Django storage class.
+
+    No object gets an access list of its own: buckets are uniform, and private unless IAM says otherwise.
+    """
     if not bucket:
         return {"BACKEND": otherwise}
     return {
         "BACKEND": "storages.backends.gcloud.GoogleCloudStorage",
-        "OPTIONS": {"bucket_name": bucket, **options},
+        "OPTIONS": {"bucket_name": bucket, "project_id": PROJECT_ID or None, **options},
     }
 
 
 STATIC_BUCKET: str = env("STATIC_BUCKET", default="")
+MEDIA_BUCKET: str = env("MEDIA_BUCKET", default="")
 STORAGES = {
-    "default": storage(env("MEDIA_BUCKET", default=""), "django.core.files.storage.FileSystemStorage"),
-    "staticfiles": storage(STATIC_BUCKET, "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"),
+    "default": storage(
+        MEDIA_BUCKET,
+        "django.core.files.storage.FileSystemStorage",
+        # Links are signed by the service account itself, over the IAM Credentials API: there is no key
+        # file. It needs roles/iam.serviceAccountTokenCreator on itself.
+        iam_sign_blob=True,
+        expiration=timedelta(hours=1),
+        file_overwrite=False,
+    ),
+    "staticfiles": storage(
+        STATIC_BUCKET,
+        "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
+        querystring_auth=False,  # public, so that browsers may keep them
+    ),
 }
 
 # Tasks: Cloud Tasks behind django.tasks. Queue names equal queue.yaml (`manage.py check` proves it).
@@ -194,24 +240,31 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
-# Pages take everything from files of the site's own, nothing inline. A path that ends with "/" covers
-# what is under it.
+
+
+def sources(*buckets: str) -> list[str]:
+    """The site itself and what is in the named buckets: a path that ends with "/" covers what is under it."""
+    return [CSP.SELF, *(f"https://storage.googleapis.com/{bucket}/" for bucket in buckets if bucket)]
+
+
+# Pages take everything from files of the site's own, nothing inline; pictures and films from media too.
 SECURE_CSP: dict[str, list[str]] = {
-    "default-src": [
-        CSP.SELF,
-        *([f"https://storage.googleapis.com/{STATIC_BUCKET}/"] if STATIC_BUCKET else []),
-    ],
+    "default-src": sources(STATIC_BUCKET),
     "base-uri": [CSP.NONE],
     "form-action": [CSP.SELF],
     "frame-ancestors": [CSP.NONE],
     "object-src": [CSP.NONE],
 }
+if MEDIA_BUCKET:
+    SECURE_CSP |= dict.fromkeys(("img-src", "media-src"), sources(STATIC_BUCKET, MEDIA_BUCKET))
 
 LOGGING_CONFIG = "apps.appengine.logs.configure"
 LOGGING = {"version": 1}  # not empty, or Django would not call it
 
 # Field encryption: "keyid:base64 of 32 bytes", separated by commas; the first one writes, all read.
-FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[])
+FIELD_ENCRYPTION_KEYS = [
+    entry.strip() for entry in secret("FIELD_ENCRYPTION_KEYS").split(",") if entry.strip()
+]
 
 # webhooks: begin (docs/start-your-own.md deletes from here ...)
 INSTALLED_APPS += ["rest_framework", "apps.applications", "apps.deliveries", "apps.api", "apps.dashboard"]
@@ -233,5 +286,8 @@ WAYBILL_RETRY_SCHEDULE = [
         "WAYBILL_RETRY_SCHEDULE", default=["0", "5", "300", "1800", "7200", "18000", "36000", "36000"]
     )
 ]
+# Large payloads are in a bucket of their own, whose lifecycle deletes what no message can name any more.
+if payloads_bucket := env("PAYLOADS_BUCKET", default=""):
+    STORAGES["payloads"] = storage(payloads_bucket, otherwise="")
 WAYBILL_ALLOW_PRIVATE_ENDPOINTS: bool = env.bool("WAYBILL_ALLOW_PRIVATE_ENDPOINTS", default=False)
 # webhooks: end (... to here)

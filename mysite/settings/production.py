@@ -1,37 +1,43 @@
-"""Production: App Engine or Cloud Run. Secrets come from Secret Manager; what is missing stops the start."""
+"""Production: App Engine or Cloud Run. What is missing or unsafe stops the start, in one sentence.
+
+Secrets come from Secret Manager. While one is rotated two are valid at once
+(docs/decisions/0023-production-settings.md).
+"""
 
 import os
-
-import environ
-from django.core.exceptions import ImproperlyConfigured
 
 from apps.appengine import secrets
 
 # Before base reads the environment: SECRETS names variables and the pinned versions that fill them.
 secrets.load(os.environ)
 
+from apps.appengine import hosts, start
+from apps.core import encryption
+
 from .base import *  # noqa: F403  the settings below override the base
-from .base import ALLOWED_HOSTS, PROJECT_ID, SECRET_KEY
+from .base import ALLOWED_HOSTS, DATABASES, FIELD_ENCRYPTION_KEYS, SECRET_KEY, SECRET_KEY_FALLBACKS
 
-env = environ.Env()
+if not secrets.is_build(os.environ):
+    start.require_key("DJANGO_SECRET_KEY", SECRET_KEY)
+    for fallback in SECRET_KEY_FALLBACKS:
+        start.require_key("DJANGO_SECRET_KEY_FALLBACKS", fallback)
+    start.require_database(DATABASES["default"])
+    start.require("FIELD_ENCRYPTION_KEYS", ",".join(FIELD_ENCRYPTION_KEYS))
+    encryption.parse(tuple(FIELD_ENCRYPTION_KEYS))  # malformed ones are found here, not at their first use
 
-if not SECRET_KEY:
-    raise ImproperlyConfigured(
-        "DJANGO_SECRET_KEY is empty. Name it in SECRETS (app.yaml, env_variables) so that it is read from "
-        "Secret Manager, or set it in the environment."
-    )
-if not ALLOWED_HOSTS and PROJECT_ID:
-    # The service's own host, and version-dot-service hosts of the same application.
-    ALLOWED_HOSTS = [
-        f"{PROJECT_ID}.appspot.com",
-        f".{env('APPSPOT_DOMAIN', default=f'{PROJECT_ID}.appspot.com')}",
-    ]
+ALLOWED_HOSTS = [*ALLOWED_HOSTS, *hosts.appspot(os.environ)]
 
 # HTTPS only. Tasks, cron and warmup arrive as plain HTTP and do not follow redirects.
 SECURE_SSL_REDIRECT = True
 SECURE_REDIRECT_EXEMPT = [r"^_tasks/", r"^_cron/", r"^_ah/", r"^healthz$", r"^readyz$"]
+# Google's front ends set this header, whatever a client sent. So the site knows that it is asked over
+# HTTPS, and forms need no CSRF_TRUSTED_ORIGINS.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+# `__Host-`: browsers take such a cookie only from this very host, over HTTPS. Another subdomain of a
+# domain of your own can plant none.
+SESSION_COOKIE_NAME = "__Host-sessionid"
 SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_NAME = "__Host-csrftoken"
 CSRF_COOKIE_SECURE = True

@@ -145,7 +145,7 @@ def test_what_is_uploaded_starts_by_itself(uploaded: list[str], tmp_path: Path) 
         START,
         cwd=tmp_path,
         DJANGO_SETTINGS_MODULE="mysite.settings.production",
-        DJANGO_SECRET_KEY="x" * 50,
+        DJANGO_SECRET_KEY="0123456789" * 6,
         FIELD_ENCRYPTION_KEYS="k:" + "A" * 43 + "=",
         GOOGLE_CLOUD_PROJECT="p",
         CLOUD_TASKS_LOCATION="l",

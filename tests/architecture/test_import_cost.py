@@ -49,6 +49,7 @@ ENVIRONMENT = {
     "INSTANCE_CONNECTION_NAME": "some-project:region:main",
     "DB_NAME": "app",
     "DB_USER": "app",
+    "DB_PASSWORD": "not-a-secret",
     "REDIS_HOST": "10.0.0.1",
     "MEDIA_BUCKET": "some-bucket",
     "TASKS_TARGET": "appengine",

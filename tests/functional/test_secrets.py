@@ -3,62 +3,21 @@
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import google_crc32c
-import grpc
 import pytest
+import yaml
 from django.core.exceptions import ImproperlyConfigured
-from google.cloud.secretmanager_v1 import AccessSecretVersionRequest, AccessSecretVersionResponse
 
 from apps.appengine import secrets
-from apps.appengine.secret_manager import SecretsUnavailable
+from apps.appengine.local import app_yaml
+from apps.appengine.secrets import SecretsUnavailable
+from tests.secret_manager import SecretManager, serving
+from tests.with_services import free_port
 
 ROOT = Path(__file__).parents[2]
-METHOD = "/google.cloud.secretmanager.v1.SecretManagerService/AccessSecretVersion"
-
-
-class SecretManager(grpc.GenericRpcHandler):
-    """Answers from `values`; the names of some secrets make it fail instead."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, bytes] = {}
-        self.released = threading.Event()
-        self.asked: list[str] = []
-        self.together = 0
-
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        if details.method != METHOD:
-            return None
-        return grpc.unary_unary_rpc_method_handler(
-            self.access,
-            request_deserializer=AccessSecretVersionRequest.deserialize,
-            response_serializer=AccessSecretVersionResponse.serialize,
-        )
-
-    def access(
-        self, request: AccessSecretVersionRequest, context: grpc.ServicerContext
-    ) -> AccessSecretVersionResponse:
-        self.asked.append(request.name)
-        _, _, _, name, _, version = request.name.split("/")
-        if name == "forbidden":
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, "Permission denied on resource.")
-        if name == "hangs":
-            self.released.wait()
-        if name == "restarts" and self.asked.count(request.name) == 1:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "Try again.")
-        if name == "slow":
-            time.sleep(0.3)
-        value = self.values.get(f"{name}:{version}")
-        if value is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, "Secret not found or has no versions.")
-        checksum = google_crc32c.value(value) ^ (name == "damaged")
-        payload = {"data": value} if name == "unchecked" else {"data": value, "data_crc32c": checksum}
-        return AccessSecretVersionResponse(name=request.name, payload=payload)
 
 
 @pytest.fixture
@@ -69,12 +28,8 @@ def manager() -> SecretManager:
 @pytest.fixture
 def environ(manager: SecretManager) -> Iterator[dict[str, str]]:
     """An environment that points at the running Secret Manager."""
-    server = grpc.server(ThreadPoolExecutor(16), handlers=[manager])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield {"GOOGLE_CLOUD_PROJECT": "my-project", "SECRET_MANAGER_EMULATOR_HOST": f"127.0.0.1:{port}"}
-    manager.released.set()
-    server.stop(None).wait()
+    with serving(manager) as address:
+        yield {"GOOGLE_CLOUD_PROJECT": "my-project", "SECRET_MANAGER_EMULATOR_HOST": address}
 
 
 def test_variables_get_the_values_of_the_pinned_versions(
@@ -182,11 +137,11 @@ def test_a_variable_with_two_values_is_refused(manager: SecretManager, environ: 
 
 
 # mysite.settings.production, which reads them.
-COMPLETE = {
-    "DJANGO_SECRET_KEY": "k" * 60,
-    "FIELD_ENCRYPTION_KEYS": "a:" + "A" * 43 + "=",
-    "GOOGLE_CLOUD_PROJECT": "p",
-}
+KEY = "0123456789" * 6
+FIELD_KEYS = "a:" + "A" * 43 + "="
+COMPLETE = {"DJANGO_SECRET_KEY": KEY, "FIELD_ENCRYPTION_KEYS": FIELD_KEYS, "GOOGLE_CLOUD_PROJECT": "p"}
+CLOUD_SQL = {"INSTANCE_CONNECTION_NAME": "p:region:main", "DB_NAME": "app", "DB_USER": "app"}
+POSTGRESQL = {"DB_HOST": "10.0.0.3", "DB_NAME": "app", "DB_USER": "app", "DB_PASSWORD": "hunter2"}
 
 
 def production(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -205,40 +160,183 @@ def show(setting: str) -> tuple[str, str]:
     return "-c", f"from django.conf import settings; print(settings.{setting})"
 
 
+def sentence(**environ: str) -> str:
+    """What `manage.py migrate` says and nothing else, having refused to start."""
+    done = production("manage.py", "migrate", **environ)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.strip()
+
+
 def test_production_starts_with_secrets_from_secret_manager(
     manager: SecretManager, environ: dict[str, str]
 ) -> None:
-    manager.values = {"django-secret-key:3": b"from-secret-manager"}
-    done = production(*show("SECRET_KEY"), **environ, SECRETS="DJANGO_SECRET_KEY=django-secret-key:3")
-    assert (done.stdout, done.stderr) == ("from-secret-manager\n", "")
+    manager.values = {"django-secret-key:3": KEY.encode(), "field-encryption-keys:1": FIELD_KEYS.encode()}
+    named = "DJANGO_SECRET_KEY=django-secret-key:3,FIELD_ENCRYPTION_KEYS=field-encryption-keys:1"
+    done = production(*show("SECRET_KEY"), **environ, SECRETS=named)
+    assert (done.stdout, done.stderr) == (f"{KEY}\n", "")
 
 
 def test_production_starts_with_everything_in_the_environment() -> None:
     assert production(*show("DEBUG"), **COMPLETE).stdout == "False\n"
 
 
-def test_production_refuses_a_secret_it_cannot_read(environ: dict[str, str]) -> None:
-    done = production(*show("DEBUG"), **environ, SECRETS="DJANGO_SECRET_KEY=absent:1")
-    assert done.returncode != 0
-    assert "gcloud secrets create absent" in done.stderr
+def test_a_secret_is_taken_as_it_is_stored(manager: SecretManager, environ: dict[str, str]) -> None:
+    """A first "$" makes no other variable of it, a comma no second key, and nothing is stripped."""
+    manager.values = {"django-secret-key:1": (old := f"$HOME,{KEY}\n").encode(), "db-password:1": b"$HOME"}
+    named = "DJANGO_SECRET_KEY_FALLBACKS=django-secret-key:1,DB_PASSWORD=db-password:1"
+    given = COMPLETE | CLOUD_SQL | environ | {"SECRETS": named}
+    setting = "SECRET_KEY_FALLBACKS + [settings.DATABASES['default']['PASSWORD']]"
+    assert production(*show(setting), **given).stdout == f"{[old, '$HOME']}\n"
 
 
-def test_production_refuses_an_empty_key() -> None:
-    done = production(*show("DEBUG"), **(COMPLETE | {"DJANGO_SECRET_KEY": ""}))
-    assert done.returncode != 0
-    assert "DJANGO_SECRET_KEY is empty" in done.stderr
+def test_a_missing_secret_stops_the_start(environ: dict[str, str]) -> None:
+    said = sentence(**environ, SECRETS="DJANGO_SECRET_KEY=absent:1")
+    assert "projects/my-project/secrets/absent/versions/1 does not exist" in said
+    assert "gcloud secrets create absent" in said
 
 
-def test_production_refuses_placeholders_on_a_server() -> None:
-    done = production(*show("DEBUG"), **COMPLETE, BUILD_MODE="1", GAE_ENV="standard")
-    assert done.returncode != 0
-    assert "BUILD_MODE=1 is for builds" in done.stderr
+@pytest.mark.parametrize("value", [b"", b" \n"], ids=["empty", "white space"])
+def test_an_empty_secret_stops_the_start(
+    manager: SecretManager, environ: dict[str, str], value: bytes
+) -> None:
+    manager.values = {"db-password:1": value}
+    said = sentence(**COMPLETE | environ, SECRETS="DB_PASSWORD=db-password:1")
+    assert (
+        said
+        == "projects/my-project/secrets/db-password/versions/1 is empty: add a version that holds the value"
+    )
+
+
+def test_an_unreadable_secret_stops_the_start(environ: dict[str, str]) -> None:
+    said = sentence(**environ, SECRETS="DJANGO_SECRET_KEY=forbidden:1")
+    assert "projects/my-project/secrets/forbidden/versions/1 may not be read" in said
+
+
+def test_a_secret_that_is_no_text_stops_the_start(manager: SecretManager, environ: dict[str, str]) -> None:
+    manager.values = {"binary:1": b"hunter2\xff"}
+    said = sentence(**environ, SECRETS="DJANGO_SECRET_KEY=binary:1")
+    assert said == "projects/my-project/secrets/binary/versions/1 is not UTF-8 text"
+
+
+@pytest.mark.parametrize("name", ["DJANGO_SECRET_KEY", "FIELD_ENCRYPTION_KEYS"])
+@pytest.mark.parametrize("value", [None, "", " "], ids=["absent", "empty", "white space"])
+def test_a_secret_that_nothing_names_stops_the_start(name: str, value: str | None) -> None:
+    environ = COMPLETE | {name: value or ""}
+    if value is None:
+        del environ[name]
+    assert sentence(**environ).startswith(f"{name} is empty: name it in SECRETS")
+
+
+@pytest.mark.parametrize("place", [CLOUD_SQL, POSTGRESQL], ids=["Cloud SQL", "PostgreSQL"])
+def test_a_database_without_a_password_stops_the_start(place: dict[str, str]) -> None:
+    said = sentence(**COMPLETE | place | {"DB_PASSWORD": ""})
+    assert said.startswith("DB_PASSWORD is empty: name it in SECRETS")
+
+
+def test_a_database_without_a_user_stops_the_start() -> None:
+    assert "DB_USER" in sentence(**COMPLETE, INSTANCE_CONNECTION_NAME="p:region:main", DB_NAME="app")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("DJANGO_SECRET_KEY", "hunter2"),
+        ("DJANGO_SECRET_KEY", "k" * 60),
+        ("DJANGO_SECRET_KEY", "django-insecure-" + KEY),
+        ("DJANGO_SECRET_KEY_FALLBACKS", "hunter2"),
+    ],
+)
+def test_a_key_that_can_be_guessed_stops_the_start_and_is_not_shown(name: str, key: str) -> None:
+    said = sentence(**COMPLETE | {name: key})
+    assert said.startswith(f"{name} can be guessed")
+    assert key not in said
+
+
+@pytest.mark.parametrize(
+    "keys", ["hunter2", "a:hunter2", f"{FIELD_KEYS},b:hunter2", f"{FIELD_KEYS},{FIELD_KEYS}"]
+)
+def test_malformed_field_keys_stop_the_start_and_are_not_shown(keys: str) -> None:
+    said = sentence(**COMPLETE | {"FIELD_ENCRYPTION_KEYS": keys})
+    assert said.startswith("FIELD_ENCRYPTION_KEYS: ")
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
+def test_an_unencrypted_connection_to_another_machine_stops_the_start(mode: str) -> None:
+    said = sentence(**COMPLETE | POSTGRESQL, DB_SSLMODE=mode)
+    assert said.startswith(f"DB_SSLMODE is {mode!r}, with which a connection to 10.0.0.3 may be unencrypted")
+
+
+@pytest.mark.parametrize(
+    ("place", "mode"),
+    [
+        (CLOUD_SQL, "None"),
+        (POSTGRESQL | {"DB_HOST": "/var/run/postgresql"}, "None"),
+        (POSTGRESQL | {"DB_HOST": "127.0.0.1"}, "None"),  # the Cloud SQL Auth Proxy, which encrypts itself
+        (POSTGRESQL, "require"),
+        (POSTGRESQL | {"DB_SSLMODE": "verify-ca"}, "verify-ca"),
+    ],
+)
+def test_another_machine_s_database_is_asked_over_tls_and_a_socket_is_not(
+    place: dict[str, str], mode: str
+) -> None:
+    environ = COMPLETE | {"DB_PASSWORD": "hunter2"} | place
+    done = production(*show("DATABASES['default']['OPTIONS'].get('sslmode')"), **environ)
+    assert done.stdout == f"{mode}\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    "domain", ["", "p.ew.r.appspot.com.example.com", "other.ew.r.appspot.com", ".r.appspot.com"]
+)
+def test_app_engine_without_a_domain_of_the_project_stops_the_start(domain: str) -> None:
+    said = sentence(**COMPLETE, GAE_ENV="standard", APPSPOT_DOMAIN=domain)
+    assert said.startswith(f"APPSPOT_DOMAIN is {domain!r}")
+    assert "gcloud app describe --project=p" in said
+
+
+def test_placeholders_on_a_server_stop_the_start() -> None:
+    assert "BUILD_MODE=1 is for builds" in sentence(**COMPLETE, BUILD_MODE="1", GAE_ENV="standard")
+
+
+def test_gunicorn_gives_up_with_the_same_sentence_and_no_traceback() -> None:
+    entrypoint = app_yaml.read(ROOT / "app.yaml").entrypoint
+    given = COMPLETE | {"DJANGO_SECRET_KEY": ""}
+    done = production("-m", *entrypoint, "--bind", f"127.0.0.1:{free_port()}", **given)
+    said = done.stdout + done.stderr
+    assert done.returncode == 3
+    assert "\nDJANGO_SECRET_KEY is empty: name it in SECRETS" in said
+    assert "Traceback" not in said
+    assert "Worker failed to boot" in said.splitlines()[-1]  # gunicorn's own last word
+
+
+AFTER_THE_SETTINGS = """
+import django
+from django.core.exceptions import ImproperlyConfigured
+from apps.appengine import start
+with start.in_one_sentence():
+    django.setup()
+    raise ImproperlyConfigured("a bug")
+"""
+
+
+def test_an_error_after_the_settings_keeps_its_traceback() -> None:
+    done = production("-c", AFTER_THE_SETTINGS, **COMPLETE)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
 
 
 def test_a_build_collects_static_files_without_any_secret() -> None:
     done = production("manage.py", "collectstatic", "--dry-run", "--noinput", BUILD_MODE="1")
     assert done.returncode == 0, done.stderr
     assert "static files" in done.stdout
+
+
+def test_a_build_takes_the_variables_of_app_yaml_as_they_are() -> None:
+    variables = yaml.safe_load((ROOT / "app.yaml").read_text())["env_variables"]
+    given = variables | {"BUILD_MODE": "1", "GOOGLE_CLOUD_PROJECT": "my-project"}
+    done = production("manage.py", "collectstatic", "--dry-run", "--noinput", **given)
+    assert done.returncode == 0, done.stderr
 
 
 def test_production_logs_structured_lines() -> None:
