@@ -30,5 +30,5 @@ def authenticate(text: str) -> Credential | None:
         )
         return (row[0], row[1]) if row else None
 
-    organization_id = snapshots.read(ApiKey(digest=digest), load)
+    organization_id = snapshots.read(ApiKey(digest=digest), load, shape="organization")
     return Credential(organization_id, digest) if organization_id else None

@@ -8,7 +8,7 @@ from apps.api.fields import NAME
 from apps.api.not_implemented import PLANNED
 from apps.api.v1.applications import Applications, OneApplication
 from apps.api.v1.attempts import AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
-from apps.api.v1.endpoints import Endpoints, EndpointSecret, OneEndpoint
+from apps.api.v1.endpoints import EndpointHeaders, Endpoints, EndpointSecret, OneEndpoint
 from apps.api.v1.event_types import EventTypes, OneEventType
 from apps.api.v1.health import Health
 from apps.api.v1.messages import Messages, OneMessage
@@ -21,6 +21,7 @@ VIEWS: dict[str, type[View]] = {
     "api/v1/app/{app_id}": OneApplication,
     "api/v1/app/{app_id}/endpoint": Endpoints,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}": OneEndpoint,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": EndpointHeaders,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret": EndpointSecret,
     "api/v1/app/{app_id}/msg": Messages,
     "api/v1/app/{app_id}/msg/{msg_id}": OneMessage,

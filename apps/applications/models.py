@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Organization
 from apps.core import ids
-from apps.core.encryption import EncryptedTextField
+from apps.core.encryption import EncryptedJSONField, EncryptedTextField
 from apps.core.snapshots import Snapshotted
 
 
@@ -70,6 +70,8 @@ class Endpoint(models.Model):
     throttle_rate = models.PositiveIntegerField(null=True, blank=True, help_text="Messages a second.")
     metadata = models.JSONField(default=dict)
     signing_secret = EncryptedTextField(default=new_signing_secret)
+    # Names and values (endpoint_headers.py) that go with each message.
+    headers = EncryptedJSONField(null=True, blank=True)
     suspect_until = models.DateTimeField(
         null=True,
         blank=True,

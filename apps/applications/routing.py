@@ -3,6 +3,7 @@
 From Redis when it holds a valid snapshot, else one SQL query. Never kept in a process.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +13,14 @@ from django.db.models import ExpressionWrapper, F, TextField
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from apps.applications import endpoint_headers
 from apps.applications.models import Application
 from apps.core import encryption, snapshots
 
 
 @dataclass(frozen=True)
 class Destination:
-    """An endpoint as the pipeline sees it. The signing secret stays encrypted until it is used."""
+    """An endpoint as the pipeline sees it. What is secret of it stays encrypted until it is used."""
 
     id: str
     uid: str | None
@@ -27,6 +29,7 @@ class Destination:
     event_types: list[str] | None
     channels: list[str] | None
     encrypted_signing_secret: str
+    encrypted_headers: str | None
     suspect_until: str | None
 
     def wants(self, event_type: str, channels: Iterable[str]) -> bool:
@@ -44,6 +47,14 @@ class Destination:
             self.encrypted_signing_secret, context="applications.endpoint.signing_secret"
         )
 
+    def headers(self) -> dict[str, str]:
+        """The headers of the customer's own that may be sent."""
+        if self.encrypted_headers is None:
+            return {}
+        kept = json.loads(encryption.decrypt(self.encrypted_headers, context="applications.endpoint.headers"))
+        # What was forbidden only after it was stored is not sent any more.
+        return {name: value for name, value in kept.items() if not endpoint_headers.is_forbidden(name)}
+
 
 @dataclass(frozen=True)
 class Route:
@@ -56,6 +67,9 @@ class Route:
 
     def destination(self, endpoint_id: str) -> Destination | None:
         return next((one for one in self.destinations if one.id == endpoint_id), None)
+
+
+SHAPE = snapshots.shape_of(Route, Destination)
 
 
 def find(organization_id: str, id_or_uid: str) -> Route:
@@ -81,7 +95,7 @@ def of(application_id: str) -> Route:
 
 
 def _read(application_id: str) -> Route | None:
-    value = snapshots.read(Application(pk=application_id), lambda: _load(application_id))
+    value = snapshots.read(Application(pk=application_id), lambda: _load(application_id), shape=SHAPE)
     if value is None:
         return None
     return Route(**{**value, "destinations": [Destination(**one) for one in value["destinations"]]})
@@ -110,8 +124,9 @@ _COLUMNS = {
     "disabled": F("endpoints__disabled"),
     "event_types": F("endpoints__event_types"),
     "channels": F("endpoints__channels"),
-    # As text, so that it is not decrypted on the way: Redis must hold no signing secret.
+    # As text, so that they are not decrypted on the way: Redis must hold neither in plain.
     "encrypted_signing_secret": ExpressionWrapper(F("endpoints__signing_secret"), TextField()),
+    "encrypted_headers": ExpressionWrapper(F("endpoints__headers"), TextField()),
     "suspect_until": F("endpoints__suspect_until"),
 }
 

@@ -8,6 +8,7 @@ moved elsewhere, it does not decrypt.
 
 import base64
 import binascii
+import json
 import os
 import re
 from functools import cache
@@ -21,9 +22,10 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 if TYPE_CHECKING:
-    TextField = models.TextField[str, str]
+    AnyText = models.TextField[Any, Any]
+    Text = models.TextField[str, str]
 else:
-    TextField = models.TextField  # generic in its stubs only
+    AnyText = Text = models.TextField  # generic in its stubs only
 
 VERSION = "v1"
 NONCE_BYTES = 12  # NIST SP 800-38D, 8.2: 96 bits, random
@@ -101,12 +103,14 @@ def key_bytes(text: str, number: int) -> bytes:
     return key
 
 
-class EncryptedTextField(TextField):
-    """A text that is encrypted in the database and plain on the instance.
+class Encrypted(AnyText):
+    """What the fields below share: encrypted in the database, plain on the instance.
 
-    Its context is `app.model.field`: renaming one of them needs a migration that encrypts anew. No
-    lookup but `isnull` works on it, since equal texts have different ciphertexts. `dumpdata` writes
-    it plain.
+    The context is `app.model.field`: renaming one of them needs a migration that encrypts anew. No
+    lookup but `isnull` works, since equal texts have different ciphertexts. A row under a key that is
+    not listed can not be read (DecryptionError names the key), and is whole again once it is listed.
+    `dumpdata` writes plain, so that `loaddata` can read it under other keys: keep such a file as you
+    keep the keys, or dump with PostgreSQL's own tools, which see ciphertexts only.
     """
 
     @property
@@ -114,7 +118,7 @@ class EncryptedTextField(TextField):
         """What its ciphertexts are bound to."""
         return f"{self.model._meta.label_lower}.{self.attname}"
 
-    def from_db_value(self, value: str | None, *_: Any) -> str | None:
+    def from_db_value(self, value: str | None, *_: Any) -> Any:
         return None if value is None else decrypt(value, context=self.context)
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
@@ -130,3 +134,25 @@ class EncryptedTextField(TextField):
     def refuse(self, lookup_name: str) -> Never:
         """Raise FieldError: a lookup would silently find nothing."""
         raise FieldError(f"{self} is encrypted: {lookup_name!r} cannot be looked up on it, only 'isnull'.")
+
+
+class EncryptedTextField(Encrypted, Text):
+    """A text."""
+
+
+class EncryptedJSONField(Encrypted):
+    """A value that JSON can hold."""
+
+    def from_db_value(self, value: str | None, *_: Any) -> Any:
+        text = super().from_db_value(value)
+        return None if text is None else json.loads(text)
+
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else json.dumps(value)
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def value_to_string(self, obj: models.Model) -> Any:
+        """The value itself, which serializers write as it is."""
+        return self.value_from_object(obj)

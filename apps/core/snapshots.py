@@ -12,12 +12,17 @@ So between the writer's two steps readers find no valid snapshot and can make no
 A writer that rolled back leaves Redis on a generation that no row bears: readers go to SQL until it
 expires, which is slow and right. With Redis configured but out of reach, changes are refused (a
 stale snapshot might outlive the outage) and reads go to SQL.
+
+Releases that run side by side share the generations, so each one's changes end the other's snapshots.
+They share a snapshot only where its shape is the same to both.
 """
 
+import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from typing import Any
 
 from django.conf import settings
@@ -65,27 +70,34 @@ def change(row: Snapshotted) -> Iterator[None]:
         yield
 
 
-def read[T](row: Snapshotted, load: Callable[[], tuple[str, T] | None]) -> T | None:
+def shape_of(*kinds: Any) -> str:
+    """Names what is made of these dataclasses: another name as soon as a field of them is another."""
+    described = [(kind.__name__, [(field.name, str(field.type)) for field in fields(kind)]) for kind in kinds]
+    return hashlib.sha256(repr(described).encode()).hexdigest()[:8]
+
+
+def read[T](row: Snapshotted, load: Callable[[], tuple[str, T] | None], *, shape: str) -> T | None:
     """The value of `row`: from its snapshot, or else from `load`, which reads SQL.
 
     Only the key of `row` is used. `load` returns (generation, value), or None where the row does not
-    exist, both from one statement: as of one moment. Values are plain JSON.
+    exist, both from one statement: as of one moment. Values are plain JSON. `shape` names their form:
+    another release, to which it has another name, neither reads nor overwrites them.
     """
     if not settings.REDIS_HOST or _is_changing():
         return _value(load())
     name = row.snapshot_name
     try:
-        known = cache.get_many([_generation_key(name), _snapshot_key(name)])
+        known = cache.get_many([_generation_key(name), _snapshot_key(name, shape)])
     except NO_ANSWER:
         log.warning("Redis does not answer: %s is read from SQL", name)
         return _value(load())
-    current, snapshot = known.get(_generation_key(name)), known.get(_snapshot_key(name))
+    current, snapshot = known.get(_generation_key(name)), known.get(_snapshot_key(name, shape))
     if current and snapshot and snapshot["generation"] == current:
         found: T = snapshot["value"]
         return found
     loaded = load()
     if loaded:
-        _fill(row, current, *loaded)
+        _fill(row, shape, current, *loaded)
     return _value(loaded)
 
 
@@ -111,11 +123,11 @@ def _value[T](loaded: tuple[str, T] | None) -> T | None:
     return loaded[1] if loaded else None
 
 
-def _fill(row: Snapshotted, current: str | None, generation: str, value: Any) -> None:
+def _fill(row: Snapshotted, shape: str, current: str | None, generation: str, value: Any) -> None:
     name = row.snapshot_name
     try:
         if current == generation or (current is None and _restore(row, generation)):
-            cache.set(_snapshot_key(name), {"generation": generation, "value": value}, SNAPSHOT_S)
+            cache.set(_snapshot_key(name, shape), {"generation": generation, "value": value}, SNAPSHOT_S)
     except (*NO_ANSWER, DatabaseError) as error:
         log.warning("%s keeps no snapshot: %s", name, error)
 
@@ -151,5 +163,5 @@ def _generation_key(name: str) -> str:
     return f"generation:{name}"
 
 
-def _snapshot_key(name: str) -> str:
-    return f"snapshot:{name}"
+def _snapshot_key(name: str, shape: str) -> str:
+    return f"snapshot:{name}:{shape}"

@@ -173,8 +173,8 @@ def queue_attempt(delivery: Delivery) -> bool:
 def _post(message: Message, body: bytes, destination: Destination, at: datetime) -> Future[Result]:
     """Sign the bytes and send the very same bytes."""
     secret = destination.signing_secret()
-    headers = signing.headers(secret, message.message_id, int(at.timestamp()), body)
-    return transport.post(destination.url, headers, body)
+    signed = signing.headers(secret, message.message_id, int(at.timestamp()), body)
+    return transport.post(destination.url, {**destination.headers(), **signed}, body)
 
 
 def _destinations(application_id: str) -> dict[str, Destination]:

@@ -14,10 +14,9 @@ from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict
 from apps.api.fields import MAX_RATE, Input, Metadata, Name, Names, Text
 from apps.api.idempotency import digest, once
-from apps.api.not_implemented import refuse_fields
 from apps.api.v1 import applications
 from apps.api.views import View
-from apps.applications import addresses
+from apps.applications import addresses, endpoint_headers
 from apps.applications.models import Application, Endpoint
 from apps.core.snapshots import change
 
@@ -42,6 +41,20 @@ class SigningSecret(Text):
         return f"whsec_{match['base64']}"
 
 
+class Headers(serializers.DictField):
+    """Headers of the customer's own, by name."""
+
+    child = Text(allow_blank=True)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        headers: dict[str, str] = super().to_internal_value(data)
+        try:
+            endpoint_headers.check(headers)
+        except endpoint_headers.BadHeaders as error:
+            raise serializers.ValidationError(str(error)) from error
+        return headers
+
+
 class EndpointIn(Input):
     url = Text(max_length=LONGEST_URL)
     uid = Name(id_prefix=Endpoint.ID_PREFIX, required=False, allow_null=True)
@@ -52,6 +65,7 @@ class EndpointIn(Input):
     throttle_rate = serializers.IntegerField(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
     metadata = Metadata(required=False, allow_null=True)
     secret = SigningSecret(required=False, allow_null=True)
+    headers = Headers(required=False, allow_null=True)
 
     def validate_url(self, url: str) -> str:
         try:
@@ -102,7 +116,6 @@ class Endpoints(View):
 
     def post(self, request: Request, app_id: str) -> Response:
         application = applications.find(self.organization_id, app_id)
-        refuse_fields(request.data, ["headers"])
         fields = EndpointIn.read(request.data)
         return once(
             digest(self, "app", application.pk, "endpoint"), lambda: self._create(application, fields)
@@ -138,3 +151,12 @@ class EndpointSecret(View):
     def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
         endpoint = find(applications.find(self.organization_id, app_id), endpoint_id)
         return Response({"key": endpoint.signing_secret})
+
+
+class EndpointHeaders(View):
+    """What an endpoint's headers are; of those that look like credentials, the names only."""
+
+    def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
+        endpoint = find(applications.find(self.organization_id, app_id), endpoint_id)
+        shown, sensitive = endpoint_headers.without_credentials(endpoint.headers or {})
+        return Response({"headers": shown, "sensitive": sensitive})

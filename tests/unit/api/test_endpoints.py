@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from svix.models import EndpointOut, EndpointSecretOut, ListResponseEndpointOut
+from svix.models import EndpointHeadersOut, EndpointOut, EndpointSecretOut, ListResponseEndpointOut
 
 from apps.applications.models import Application, Endpoint
 from apps.applications.routing import Route
@@ -84,6 +84,12 @@ def test_the_newer_name_counts_where_both_are_sent(api: Api, path: str) -> None:
         ("secret", "whsec_" + b64encode(b"x" * 76).decode()),
         ("secret", "x" * 33),
         ("secret", "not base64!" * 4),
+        ("headers", "X-A: b"),
+        ("headers", {"X-A": 1}),
+        ("headers", {"X-A": None}),
+        ("headers", {"X-A": ["b"]}),
+        ("headers", {"Host": "example.com"}),
+        ("headers", {"X A": "b"}),
     ],
 )
 def test_a_bad_field_is_422_with_its_place(api: Api, path: str, field: str, value: Any) -> None:
@@ -108,8 +114,34 @@ def test_a_signing_secret_is_made_for_those_who_give_none(api: Api, path: str) -
     assert all(key.startswith("whsec_") for key in keys)
 
 
-def test_headers_of_an_endpoint_are_501_by_name_not_dropped(api: Api, path: str) -> None:
-    assert "headers" in api.post(path, {"url": URL, "headers": {"X-A": "b"}}, status=501).json["detail"]
+def test_headers_are_kept_and_those_that_look_like_credentials_are_shown_by_name_only(
+    api: Api, path: str
+) -> None:
+    headers = {"X-Tenant": "7", "Authorization": "Bearer hunter2", "x-api-KEY": "hunter3", "X-Empty": ""}
+    created = api.post(path, {"url": URL, "headers": headers}, status=201)
+    assert "hunter" not in created.text
+
+    response = api.get(f"{path}/{created.json['id']}/headers")
+
+    EndpointHeadersOut.model_validate_json(response.text, strict=True)
+    assert response.json == {
+        "headers": {"X-Tenant": "7", "X-Empty": ""},
+        "sensitive": ["Authorization", "x-api-KEY"],
+    }
+    assert Endpoint.objects.get().headers == headers
+
+
+@pytest.mark.parametrize("headers", [None, {}])
+def test_an_endpoint_without_headers_has_none(api: Api, path: str, headers: Any) -> None:
+    created = api.post(path, {"url": URL, "headers": headers}, status=201).json
+    assert api.get(f"{path}/{created['id']}/headers").json == {"headers": {}, "sensitive": []}
+
+
+def test_a_refused_value_is_not_repeated(api: Api, path: str) -> None:
+    headers = {"X-Key": "hunter2\n"}
+    response = api.post(path, {"url": URL, "headers": headers}, status=422)
+    assert "X-Key" in response.text
+    assert "hunter2" not in response.text
 
 
 def test_a_uid_names_one_endpoint_of_an_application(api: Api, path: str) -> None:
@@ -148,7 +180,9 @@ def test_endpoints_are_listed_newest_first_forwards_and_backwards(
     assert pages(f"{path}?order=ascending") == [ids[::-1]]
 
 
-@pytest.mark.parametrize(("method", "below"), [("GET", ""), ("GET", "/secret"), ("DELETE", "")])
+@pytest.mark.parametrize(
+    ("method", "below"), [("GET", ""), ("GET", "/secret"), ("GET", "/headers"), ("DELETE", "")]
+)
 def test_only_the_owner_reaches_an_endpoint(
     api: Api,
     stranger: Api,

@@ -32,7 +32,14 @@ def destination(**fields: object) -> Destination:
     plain = {"id": "ep_1", "uid": None, "url": "https://example.com/", "disabled": False}
     filters = {"event_types": None, "channels": None}
     return Destination(
-        **{**plain, **filters, "encrypted_signing_secret": "", "suspect_until": None, **fields}
+        **{
+            **plain,
+            **filters,
+            "encrypted_signing_secret": "",
+            "encrypted_headers": None,
+            "suspect_until": None,
+            **fields,
+        }
     )
 
 
@@ -87,6 +94,7 @@ def test_a_route_holds_all_endpoints_of_its_application_and_no_other(
         channels=["red"],
         suspect_until=until,
         signing_secret="whsec_" + "A" * 32,
+        headers={"X-Key": "opensesame"},
     )
     other = Application.objects.create(organization=organization, name="Other")
     Endpoint.objects.create(application=other, url="https://example.com/3")
@@ -97,11 +105,13 @@ def test_a_route_holds_all_endpoints_of_its_application_and_no_other(
     assert (found.uid, found.url, found.disabled) == ("second", "https://example.com/2", True)
     assert (found.event_types, found.channels) == (["a.b", "c"], ["red"])
     assert found.signing_secret() == "whsec_" + "A" * 32
+    assert found.headers() == {"X-Key": "opensesame"}
     assert datetime.fromisoformat(found.suspect_until) == until
     found = route.destination(plain.pk)
     assert (found.uid, found.disabled, found.event_types, found.channels) == (None, False, None, None)
     assert found.signing_secret() == plain.signing_secret
     assert found.suspect_until is None
+    assert found.headers() == {}
     assert route.destination("ep_unknown") is None
 
 
@@ -130,23 +140,33 @@ def test_with_redis_warm_a_route_is_no_query_and_the_same(
 
 
 @pytest.mark.usefixtures("redis")
-def test_no_signing_secret_is_in_redis_in_plain_text(
+def test_no_signing_secret_and_no_header_is_in_redis_in_plain_text(
     application: Application, add_endpoint: AddEndpoint
 ) -> None:
-    secret = add_endpoint("https://example.com/").signing_secret
+    secret = add_endpoint("https://example.com/", headers={"X-Key": "opensesame"}).signing_secret
     routing.find(application.organization_id, application.uid)
     client = caches["default"].client.get_client()
     everything = b"".join(client.get(name) for name in client.scan_iter())
     assert b"https://example.com/" in everything
     assert secret.removeprefix("whsec_").encode() not in everything
-    assert json.loads(client.get(f":1:snapshot:{application.snapshot_name}"))
+    assert b"opensesame" not in everything
+    assert json.loads(client.get(f":1:snapshot:{application.snapshot_name}:{routing.SHAPE}"))
 
 
-def test_no_signing_secret_is_shown_when_a_route_is(
+def test_no_signing_secret_and_no_header_is_shown_when_a_route_is(
     application: Application, add_endpoint: AddEndpoint
 ) -> None:
-    secret = add_endpoint("https://example.com/").signing_secret
-    assert secret.removeprefix("whsec_") not in repr(routing.of(application.pk))
+    secret = add_endpoint("https://example.com/", headers={"X-Key": "opensesame"}).signing_secret
+    shown = repr(routing.of(application.pk))
+    assert secret.removeprefix("whsec_") not in shown
+    assert "opensesame" not in shown
+
+
+def test_a_header_that_was_forbidden_after_it_was_stored_is_not_sent(
+    application: Application, add_endpoint: AddEndpoint
+) -> None:
+    endpoint = add_endpoint("https://example.com/", headers={"Host": "inside", "Webhook_Id": "1", "X-A": "b"})
+    assert routing.of(application.pk).destination(endpoint.pk).headers() == {"X-A": "b"}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,8 +1,10 @@
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core import serializers
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -10,7 +12,7 @@ from django.db import connection, models
 from django.db.migrations.writer import MigrationWriter
 
 from apps.core import encryption
-from apps.core.encryption import DecryptionError, EncryptedTextField, decrypt, encrypt
+from apps.core.encryption import DecryptionError, EncryptedJSONField, EncryptedTextField, decrypt, encrypt
 
 CONTEXT = "shop.order.note"
 SECRET = "whsec_päss"
@@ -114,6 +116,7 @@ class Order(models.Model):  # noqa: DJ008  nobody reads it
 
     note = EncryptedTextField()
     hint = EncryptedTextField(null=True)
+    extra = EncryptedJSONField(null=True)
 
     class Meta:
         app_label = "shop"
@@ -147,6 +150,43 @@ def test_a_field_is_encrypted_in_the_database_and_plain_on_the_instance() -> Non
 
 
 @pytest.mark.usefixtures("orders")
+@pytest.mark.parametrize("value", [{}, {"X-Key": SECRET}, [1, None, "\u2028"], "text", 0, False])
+def test_a_json_field_is_encrypted_in_the_database_and_a_value_on_the_instance(value: Any) -> None:
+    Order.objects.create(note="", extra=value)
+    assert stored("extra").startswith("v1:k1:")
+    assert json.loads(decrypt(stored("extra"), context="shop.order.extra")) == value
+    assert Order.objects.get(extra__isnull=False).extra == value
+    assert list(Order.objects.values_list("extra", flat=True)) == [value]
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_json_field_keeps_null_as_null() -> None:
+    Order.objects.create(note="")
+    assert stored("extra") is None
+    assert Order.objects.get(extra__isnull=True).extra is None
+
+
+@pytest.mark.usefixtures("orders")
+def test_dumped_data_is_plain() -> None:
+    Order.objects.create(note=SECRET, extra={"X-Key": SECRET})
+    dumped = serializers.serialize("json", Order.objects.all())
+    assert json.loads(dumped)[0]["fields"] == {"note": SECRET, "hint": None, "extra": {"X-Key": SECRET}}
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_row_whose_key_is_gone_is_not_read_nor_dumped_and_is_whole_once_it_is_back(settings: Any) -> None:
+    Order.objects.create(note=SECRET)
+    settings.FIELD_ENCRYPTION_KEYS = [key("k2")]
+    for read in (Order.objects.get, lambda: serializers.serialize("json", Order.objects.all())):
+        with pytest.raises(DecryptionError, match=r"shop\.order\.note: encrypted with key 'k1'"):
+            read()
+    assert Order.objects.filter(note__isnull=False).update(hint="written") == 1
+
+    settings.FIELD_ENCRYPTION_KEYS = [key("k2"), key("k1")]
+    assert (Order.objects.get().note, Order.objects.get().hint) == (SECRET, "written")
+
+
+@pytest.mark.usefixtures("orders")
 def test_every_way_to_write_a_field_encrypts_once() -> None:
     [order] = Order.objects.bulk_create([Order(note="1")])
     for write in (
@@ -174,9 +214,10 @@ def test_looking_a_field_up_is_refused(lookup: str) -> None:
         Order.objects.filter(**{lookup: "x"})
 
 
-def test_migrations_can_write_the_field() -> None:
-    text, imports = MigrationWriter.serialize(EncryptedTextField(null=True))
-    assert text == "apps.core.encryption.EncryptedTextField(null=True)"
+@pytest.mark.parametrize("kind", [EncryptedTextField, EncryptedJSONField])
+def test_migrations_can_write_the_field(kind: type[models.Field]) -> None:
+    text, imports = MigrationWriter.serialize(kind(null=True))
+    assert text == f"apps.core.encryption.{kind.__name__}(null=True)"
     assert imports == {"import apps.core.encryption"}
 
 

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import make_dataclass
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def load(key: ApiKey) -> Loaded:
 
 
 def read(key: ApiKey) -> str | None:
-    return snapshots.read(ApiKey(pk=key.pk), lambda: load(key))
+    return snapshots.read(ApiKey(pk=key.pk), lambda: load(key), shape="name")
 
 
 def rename(key: ApiKey, name: str) -> None:
@@ -67,6 +68,31 @@ def test_a_row_that_is_gone_is_none_and_leaves_no_snapshot(key: ApiKey) -> None:
         ApiKey.objects.filter(pk=key.pk).delete()
     assert read(key) is None
     assert read(key) is None
+
+
+@pytest.mark.usefixtures("redis")
+def test_releases_with_different_shapes_share_the_generation_but_no_snapshot(
+    key: ApiKey, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    def other_release() -> Any:
+        return snapshots.read(ApiKey(pk=key.pk), lambda: (load(key)[0], {"name": load(key)[1]}), shape="dict")
+
+    for _ in "ab":  # filled by each in turn, and not overwritten
+        assert read(key) == "old"
+        assert other_release() == {"name": "old"}
+    with django_assert_num_queries(0):
+        assert (read(key), other_release()) == ("old", {"name": "old"})
+    rename(key, "new")  # by either: both see it
+    assert (read(key), other_release()) == ("new", {"name": "new"})
+
+
+def test_a_shape_has_another_name_as_soon_as_a_field_is_another() -> None:
+    def shape(**fields: Any) -> str:
+        return snapshots.shape_of(make_dataclass("Row", fields.items()))
+
+    plain = shape(id=str, uid=str)
+    assert plain == shape(id=str, uid=str)
+    assert len({plain, shape(id=str), shape(id=str, uid=str | None), shape(id=str, name=str)}) == 4
 
 
 @pytest.mark.usefixtures("redis")
@@ -113,7 +139,7 @@ def test_after_two_changes_only_the_last_is_read(key: ApiKey) -> None:
         rename(key, "newest")
         return loaded
 
-    assert snapshots.read(key, slow_load) == "old"
+    assert snapshots.read(key, slow_load, shape="name") == "old"
     assert (read(key), read(key)) == ("newest", "newest")
 
 
@@ -226,7 +252,7 @@ def reader(key: ApiKey) -> Actor:
 
         # SQLite in memory knows no reading beside an open write: the reader fails and keeps nothing.
         with suppress(OperationalError):
-            snapshots.read(ApiKey(pk=key.pk), load_slowly)
+            snapshots.read(ApiKey(pk=key.pk), load_slowly, shape="name")
 
     return Actor(work)
 

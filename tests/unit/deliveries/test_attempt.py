@@ -4,6 +4,8 @@ from typing import Any
 
 import grpc
 import pytest
+from django.db import connection
+from standardwebhooks import Webhook
 
 from apps.applications.models import Endpoint
 from apps.applications.routing import Route
@@ -132,6 +134,67 @@ def test_invariant_6_an_endpoint_created_before_a_message_receives_it(
     accept(route_of(), DRAFT)
     tasks.drain()
     assert sorted(receiver.paths()) == ["/first", "/late"]
+
+
+@pytest.mark.usefixtures("datastore")
+def test_each_attempt_carries_the_headers_of_its_endpoint_and_of_no_other(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    own = add_endpoint(f"{receiver.url}/own", headers={"X-Key": "opensesame", "x-tenant": "7"})
+    add_endpoint(f"{receiver.url}/other")
+    receiver.answers["/own"] = [500]
+    message = accept(route_of(), DRAFT)
+    tasks.drain(now=datetime.now(UTC) + timedelta(seconds=10))
+    replay.resend(route_of(), message, own.pk)
+    tasks.drain()
+    sent = {path: [r.headers for r in receiver.requests if r.path == path] for path in receiver.paths()}
+    assert [(one["x-key"], one["x-tenant"]) for one in sent["/own"]] == [("opensesame", "7")] * 3
+    assert [one.get("x-key") for one in sent["/other"]] == [None]
+
+
+@pytest.mark.usefixtures("datastore")
+def test_headers_replace_neither_the_signature_nor_what_says_how_to_read_the_body(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    forged = ["Webhook-Id", "WEBHOOK-SIGNATURE", "Content-Type", "content-length", "Host", "user-agent"]
+    endpoint = add_endpoint(receiver.url, headers=dict.fromkeys(forged, "1"))
+    message = accept(route_of(), DRAFT)
+    tasks.drain()
+    (request,) = receiver.requests
+    assert Webhook(endpoint.signing_secret).verify(request.body, request.headers) == {}
+    assert request.headers["webhook-id"] == message.message_id
+    assert request.headers["content-type"] == "application/json"
+    assert "1" not in request.headers.values()
+
+
+@pytest.mark.usefixtures("datastore")
+def test_no_header_and_no_signing_secret_is_in_a_log_or_plain_in_a_database(
+    add_endpoint: AddEndpoint,
+    route_of: RouteOf,
+    receiver: Receiver,
+    tasks: DrainingBackend,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    endpoint = add_endpoint(f"{receiver.url}/a", headers={"X-Key": "opensesame"})
+    broken = add_endpoint("http://127.0.0.1:1/", headers={"X-Key": "opensesame"})
+    receiver.answers["/a"] = [500]
+    message = accept(route_of(), DRAFT)
+    tasks.drain(now=datetime.now(UTC) + timedelta(seconds=10))
+    replay.resend(route_of(), message, broken.pk)
+    tasks.drain()
+    assert receiver.requests[0].headers["x-key"] == "opensesame", "there was something to leak"
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM applications_endpoint")
+        rows = repr(cursor.fetchall())
+    ledger = repr([entity.to_dict() for kind in (Message, Delivery, Attempt) for entity in kind.query()])
+    assert receiver.url in rows
+    assert receiver.url in ledger
+    for text in (caplog.text, repr([vars(record) for record in caplog.records]), rows, ledger):
+        assert message.message_id in text or text is rows
+        assert "opensesame" not in text
+        assert endpoint.signing_secret.removeprefix("whsec_") not in text
 
 
 @pytest.mark.usefixtures("datastore")
