@@ -71,23 +71,43 @@ def attempt(application_id: str, message_id: str, endpoint_id: str, made: int, p
         if sending:
             finish(job.message, [sending])
         else:
-            delay = min(2**put_off, LONGEST_PUT_OFF_S) * random.uniform(0.8, 1.2)
-            later = attempt.using(run_after=datetime.now(UTC) + timedelta(seconds=delay))
+            later = attempt.using(run_after=_put_off_until(put_off))
             enqueue(later, application_id, message_id, endpoint_id, made, put_off + 1)
 
 
 @task(queue_name="deliveries")
-def attempt_manually(application_id: str, message_id: str, endpoint_id: str, attempt_id: str) -> None:
-    """Make the attempt that a person asked for under `attempt_id`, once, whatever the delivery's state."""
+def attempt_manually(
+    application_id: str, message_id: str, endpoint_id: str, attempt_id: str, put_off: int = 0
+) -> None:
+    """Make the attempt that a person asked for under `attempt_id`, once, whatever the delivery's state.
+
+    Puts itself off as `attempt` does: whoever resends a thousand messages to a slow endpoint holds up
+    nobody else's. The first call is made without `put_off`, which an earlier release does not take.
+    """
     keys = [Message.key_of(application_id, message_id), Attempt.key_of(application_id, attempt_id)]
     message, known = datastore.lookup(keys)
     if message is None or known is not None:
         return
     destination = _destinations(application_id).get(endpoint_id)
-    if destination is not None:
-        started_at = datetime.now(UTC)
-        result = _post(message, payloads.read(message), destination, started_at)
+    if destination is None:
+        return
+    started_at, body = datetime.now(UTC), payloads.read(message)
+    result = in_flight.start(
+        endpoint_id, SUSPECTS_IN_FLIGHT, lambda: _post(message, body, destination, started_at)
+    )
+    if result:
         finish(message, [Sending(destination, attempt_id, Attempt.MANUAL, started_at, result)])
+    else:
+        # Not by enqueue(), which leaves what fails to the sweep: no ledger knows of this attempt yet. If it
+        # raises, this task comes again.
+        later = attempt_manually.using(queue_name="suspects", run_after=_put_off_until(put_off))
+        later.enqueue(application_id, message_id, endpoint_id, attempt_id, put_off + 1)
+
+
+def _put_off_until(put_off: int) -> datetime:
+    """When to look again whether fewer requests are in flight, after `put_off` looks in vain."""
+    delay = min(2**put_off, LONGEST_PUT_OFF_S) * random.uniform(0.8, 1.2)
+    return datetime.now(UTC) + timedelta(seconds=delay)
 
 
 def due_jobs(application_id: str, message_id: str, endpoint_ids: Sequence[str], made: int) -> list[Job]:

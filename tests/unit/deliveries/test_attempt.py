@@ -1,5 +1,7 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 
 import grpc
@@ -7,6 +9,9 @@ import pytest
 from django.db import connection
 from standardwebhooks import Webhook
 
+from apps.appengine import ndb_context
+from apps.appengine.tasks.body import Body
+from apps.appengine.tasks.exceptions import TaskNotCreated
 from apps.applications.models import Endpoint
 from apps.applications.routing import Route
 from apps.core.cursors import Cursor
@@ -17,7 +22,7 @@ from apps.deliveries.accept import Draft, accept
 from apps.deliveries.models import Attempt, Delivery, Message
 from apps.deliveries.sweep import sweep
 from tests.conftest import Receiver
-from tests.draining_backend import DrainingBackend
+from tests.draining_backend import DrainingBackend, TaskFailedError
 from tests.wire import Wire
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("private_endpoints")]
@@ -222,7 +227,10 @@ def test_a_resend_whose_endpoint_is_gone_when_its_task_runs_sends_nothing_and_en
     message = accept(route_of(), DRAFT)
     tasks.drain()
     replay.resend(route_of(), message, endpoint.pk)
-    (endpoint if delete == "endpoint" else endpoint.application).delete()
+    with change(endpoint.application):
+        key = endpoint.application.pk
+        (endpoint if delete == "endpoint" else endpoint.application).delete()
+        endpoint.application.pk = key  # names the snapshot when the block ends
     tasks.drain()
     assert len(receiver.requests) == 1
     assert tasks.queued == []
@@ -306,3 +314,116 @@ def test_the_sweep_waits_longer_each_time_for_a_task_that_stands_in_a_long_queue
     assert 3 <= sum(swept) <= 7
     tasks.drain(now=datetime.now(UTC) + timedelta(hours=1))
     assert len(receiver.requests) == 1, "of all these tasks the first one sends"
+
+
+@pytest.fixture
+def hanging(receiver: Receiver) -> Iterator[Event]:
+    """/hanging answers nobody until the event is set."""
+    released = Event()
+
+    def hang(handler: Any) -> None:
+        released.wait(60)
+        handler.send_response(200)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    receiver.answers["/hanging"] = [hang] * 1000
+    yield released
+    released.set()
+
+
+def run_at_once(tasks: DrainingBackend, pool: ThreadPoolExecutor) -> list[Future[Any]]:
+    """Run everything that is queued, each task in a thread, as gunicorn does."""
+
+    def run(result: Any, body: bytes) -> None:
+        try:
+            with ndb_context.use():
+                tasks._run(result, body)
+        finally:
+            if connection.connection:  # its own close() leaves SQLite in memory open
+                connection.connection.close()
+                connection.connection = None
+
+    queued = tasks.queued[:]
+    tasks.queued.clear()
+    return [pool.submit(run, *one) for one in queued]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("datastore")
+def test_invariant_5_resends_to_a_hanging_endpoint_hold_no_threads_and_each_is_one_attempt(
+    add_endpoint: AddEndpoint, route_of: RouteOf, receiver: Receiver, tasks: DrainingBackend, hanging: Event
+) -> None:
+    endpoint = add_endpoint(f"{receiver.url}/hanging", event_types=["slow"])
+    add_endpoint(f"{receiver.url}/healthy", event_types=["quick"])
+    message = accept(route_of(), Draft(event_type="slow", payload=b"{}"))
+    tasks.clear()
+    asked = {replay.resend(route_of(), message, endpoint.pk) for _ in range(20)}
+    with ThreadPoolExecutor(20) as pool:
+        running = run_at_once(tasks, pool)
+        receiver.wait_for(attempts.SUSPECTS_IN_FLIGHT)
+        for _, one in zip(range(20 - attempts.SUSPECTS_IN_FLIGHT), as_completed(running, 60), strict=False):
+            one.result()
+        assert [one.done() for one in running].count(False) == attempts.SUSPECTS_IN_FLIGHT
+        assert {one.task.queue_name for one, _ in tasks.queued} == {"suspects"}
+
+        accept(route_of(), Draft(event_type="quick", payload=b"{}"))
+        tasks.drain()
+        assert "/healthy" in receiver.paths()
+        assert receiver.paths().count("/hanging") == attempts.SUSPECTS_IN_FLIGHT
+
+        hanging.set()
+    tasks.drain(now=datetime.now(UTC) + timedelta(minutes=5))
+    assert receiver.paths().count("/hanging") == 20
+    made = recorded(message)
+    assert {one.attempt_id for one in made} == asked
+    assert [(one.number, one.trigger) for one in made].count((20, "manual")) == 1
+    assert len(made) == 20
+
+
+@pytest.mark.usefixtures("datastore")
+def test_a_resend_sends_the_arguments_an_earlier_release_takes_and_one_more_when_it_is_put_off(
+    add_endpoint: AddEndpoint,
+    route_of: RouteOf,
+    receiver: Receiver,
+    tasks: DrainingBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint = add_endpoint(receiver.url)
+    message = accept(route_of(), DRAFT)
+    tasks.clear()
+    attempt_id = replay.resend(route_of(), message, endpoint.pk)
+    before = [message.application_id, message.message_id, endpoint.pk, attempt_id]
+    sent = []
+    for most in (0, 0, 1):
+        sent.append(Body.decode(tasks.queued[0][1]).args)
+        monkeypatch.setattr(attempts, "SUSPECTS_IN_FLIGHT", most)
+        (ran,) = tasks.drain(now=tasks.queued[0][0].task.run_after)
+    assert sent == [before, [*before, 1], [*before, 2]]
+    assert ran.task.run_after > datetime.now(UTC), "it waits without a thread"
+    assert [one.attempt_id for one in recorded(message)] == [attempt_id]
+
+
+@pytest.mark.usefixtures("datastore")
+def test_a_resend_that_can_not_be_put_off_is_kept_by_its_queue(
+    add_endpoint: AddEndpoint,
+    route_of: RouteOf,
+    receiver: Receiver,
+    tasks: DrainingBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint = add_endpoint(receiver.url)
+    message = accept(route_of(), DRAFT)
+    tasks.clear()
+    replay.resend(route_of(), message, endpoint.pk)
+    with monkeypatch.context() as broken:
+        broken.setattr(attempts, "SUSPECTS_IN_FLIGHT", 0)
+        broken.setattr(tasks, "create", fail_to_create)
+        with pytest.raises(TaskFailedError, match="the queue is down"):
+            tasks.drain()
+    tasks.drain()
+    assert len(receiver.requests) == 1
+
+
+def fail_to_create(*_: Any) -> None:
+    raise TaskNotCreated("the queue is down")
