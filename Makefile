@@ -10,7 +10,7 @@ help: ## list the commands
 venv: ## build .venv from the pinned requirements (quick when nothing changed)
 	@"$${PYTHON:-python3}" apps/appengine/local/environment.py
 
-run: ## start everything locally, no cloud account needed (PORT=8080, LOCAL_HOME=.local)
+run: ## start everything locally, no cloud account needed (PORT=8080, LOCAL_HOME=.local, TASKS_TARGET=http as on Cloud Run)
 	@exec ./run
 
 test: ## run all tests, the core on SQLite and PostgreSQL, with and without Redis
@@ -22,12 +22,13 @@ bench: venv ## measure messages through a whole local run (MESSAGES=1000)
 bench-datastore: venv ## measure the embedded Datastore beside both of Google's emulators
 	$(PYTHON_IN_VENV) -m bench.datastore
 
-check: venv ## format, lint, strict types, import contracts, templates, system checks
+check: venv ## format, lint, strict types, import contracts, templates, Dockerfile, system checks
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/djlint --check --lint apps
+	.venv/bin/hadolint Dockerfile
 	DJANGO_SETTINGS_MODULE=mysite.settings.test $(PYTHON_IN_VENV) manage.py check --fail-level WARNING
 	DJANGO_SETTINGS_MODULE=mysite.settings.test $(PYTHON_IN_VENV) manage.py makemigrations --check --dry-run
 

@@ -1,4 +1,7 @@
-"""Alive, ready, warm: /healthz, /readyz and /_ah/warmup.
+"""Alive, ready, warm: /healthz, /readyz and /_ah/warmup; on Cloud Run /health, /ready and /warmup.
+
+Cloud Run keeps /_ah/ and paths that end in z to itself (https://cloud.google.com/run/docs/known-issues), so
+whatever asks from outside on both targets asks the latter.
 
 Readiness asks every store at once, each in a thread of its own, under one deadline (seconds,
 settings.READINESS_DEADLINE, default 2). The views are public, so they name the kind of a fault and no
@@ -16,12 +19,14 @@ from concurrent.futures import Future
 from math import ceil
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connections
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.tasks import task_backends
 from django.template import engines
+from django.urls import get_resolver
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from google.api_core.exceptions import DeadlineExceeded
@@ -36,6 +41,25 @@ WARMUP_DEADLINE = 20.0  # seconds: first connections fetch credentials too
 type Check = dict[str, Any]
 # Asks a store one question. Raises when it does not answer well; takes the seconds it may last.
 type Probe = Callable[[float], None]
+
+
+class ProbeMiddleware:
+    """Answers Cloud Run's probes, /health (alive) and /warmup (started), before the host is looked at.
+
+    They come from beside the process, as plain HTTP, under a host that is documented nowhere; one that is
+    not in ALLOWED_HOSTS would be refused further in.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        match request.path_info:
+            case "/health":
+                return healthz(request)
+            case "/warmup":
+                return async_to_sync(warmup)(request)
+        return self.get_response(request)
 
 
 @require_safe
@@ -61,8 +85,9 @@ async def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001  a view'
 async def warmup(request: HttpRequest) -> JsonResponse:  # noqa: ARG001  a view's signature
     """Open what the first request needs, as far as it goes. Always 200: App Engine does not ask again.
 
-    Routing this very request has imported every view; engines.all() does the same for templates.
+    url_patterns imports every view, engines.all() what templates need.
     """
+    get_resolver().url_patterns  # noqa: B018  a property that works
     engines.all()
     return JsonResponse({"checks": await ask_all(WARMUP_DEADLINE)})
 

@@ -11,4 +11,6 @@ urlpatterns = [
     path("_ah/warmup", health.warmup),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    # Another name, since Cloud Run lets no path that ends in z through; health.ProbeMiddleware has two more.
+    path("ready", health.readyz),
 ]

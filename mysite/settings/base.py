@@ -47,6 +47,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "apps.appengine.trace.TraceMiddleware",
     "apps.appengine.version.VersionMiddleware",
+    "apps.appengine.health.ProbeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "apps.appengine.ndb_context.NdbContextMiddleware",
@@ -166,7 +167,11 @@ CACHES: dict[str, dict[str, Any]] = {
 SESSION_ENGINE = "apps.core.sessions" if REDIS_HOST else "django.contrib.sessions.backends.db"
 
 # Files: buckets where they are named, else folders
-STATIC_URL = "/static/"
+# Static files are collected to STATIC_ROOT on every target, with hashes in their names. Who serves them: the
+# bucket that STATIC_BUCKET names, where a deploy copies that folder; without one App Engine's handlers
+# (app.yaml), and on Cloud Run the process itself.
+STATIC_BUCKET: str = env("STATIC_BUCKET", default="")
+STATIC_URL = f"https://storage.googleapis.com/{STATIC_BUCKET}/" if STATIC_BUCKET else "/static/"
 STATIC_ROOT = BASE_DIR / "static_root"
 MEDIA_ROOT = Path(env("MEDIA_ROOT", default=str(BASE_DIR / "media")))
 
@@ -184,7 +189,6 @@ def storage(bucket: str, otherwise: str, **options: Any) -> dict[str, Any]:
     }
 
 
-STATIC_BUCKET: str = env("STATIC_BUCKET", default="")
 MEDIA_BUCKET: str = env("MEDIA_BUCKET", default="")
 STORAGES = {
     "default": storage(
@@ -196,12 +200,17 @@ STORAGES = {
         expiration=timedelta(hours=1),
         file_overwrite=False,
     ),
-    "staticfiles": storage(
-        STATIC_BUCKET,
-        "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
-        querystring_auth=False,  # public, so that browsers may keep them
-    ),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
+if env("K_SERVICE", default="") and not STATIC_BUCKET:  # Cloud Run: nobody stands before the process
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("django.middleware.security.SecurityMiddleware") + 1,
+        "whitenoise.middleware.WhiteNoiseMiddleware",
+    )
+# What was collected and nothing else, also with DEBUG; as long as app.yaml's handler lets it be kept, and
+# names with a hash for ever.
+WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS = WHITENOISE_ALLOW_ALL_ORIGINS = False
+WHITENOISE_MAX_AGE = 3600
 
 # Tasks: Cloud Tasks behind django.tasks. Queue names equal queue.yaml (`manage.py check` proves it).
 # TASKS_TARGET is "appengine" or "http"; unset, every task and cron request is refused.

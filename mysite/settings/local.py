@@ -31,6 +31,11 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", ".localhost", *env.list("ALL
 SECRET_KEY = SECRET_KEY or "local-only-key-never-used-in-production-000000000000"
 FIELD_ENCRYPTION_KEYS = FIELD_ENCRYPTION_KEYS or ["local:bG9jYWwtb25seS1rZXktbmV2ZXItaW4tcHJvZHVjdGk="]
 
+# The certificates of `make run`'s own issuer. Only here: nothing in the environment makes production trust
+# another issuer than Google.
+if oidc_certs_url := env("OIDC_CERTS_URL", default=""):
+    OIDC_CERTS_URL = oidc_certs_url
+
 # Called once the first `make run` has migrated: makes what a developer signs in with.
 LOCAL_FIRST_START = "apps.accounts.first_start.first_start"
 

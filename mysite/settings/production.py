@@ -6,8 +6,11 @@ Secrets come from Secret Manager. While one is rotated two are valid at once
 
 import os
 
-from apps.appengine import secrets
+import environ
 
+from apps.appengine import cloud_run, secrets
+
+cloud_run.require_project(os.environ)
 # Before base reads the environment: SECRETS names variables and the pinned versions that fill them.
 secrets.load(os.environ)
 
@@ -15,7 +18,14 @@ from apps.appengine import hosts, start
 from apps.core import encryption
 
 from .base import *  # noqa: F403  the settings below override the base
-from .base import ALLOWED_HOSTS, DATABASES, FIELD_ENCRYPTION_KEYS, SECRET_KEY, SECRET_KEY_FALLBACKS
+from .base import (
+    ALLOWED_HOSTS,
+    DATABASES,
+    FIELD_ENCRYPTION_KEYS,
+    SECRET_KEY,
+    SECRET_KEY_FALLBACKS,
+    TASK_OPTIONS,
+)
 
 if not secrets.is_build(os.environ):
     start.require_key("DJANGO_SECRET_KEY", SECRET_KEY)
@@ -25,11 +35,17 @@ if not secrets.is_build(os.environ):
     start.require("FIELD_ENCRYPTION_KEYS", ",".join(FIELD_ENCRYPTION_KEYS))
     encryption.parse(tuple(FIELD_ENCRYPTION_KEYS))  # malformed ones are found here, not at their first use
 
-ALLOWED_HOSTS = [*ALLOWED_HOSTS, *hosts.appspot(os.environ)]
+if cloud_run.is_here(os.environ):
+    ALLOWED_HOSTS = cloud_run.hosts(
+        ALLOWED_HOSTS, TASK_OPTIONS["URL"], environ.Env().list("CLOUD_RUN_TAGS", default=[])
+    )
+else:
+    ALLOWED_HOSTS = [*ALLOWED_HOSTS, *hosts.appspot(os.environ)]
 
-# HTTPS only. Tasks, cron and warmup arrive as plain HTTP and do not follow redirects.
+# HTTPS only. Tasks, cron and warmup arrive as plain HTTP and do not follow redirects. (/health and /warmup
+# are answered before any redirect: health.ProbeMiddleware.)
 SECURE_SSL_REDIRECT = True
-SECURE_REDIRECT_EXEMPT = [r"^_tasks/", r"^_cron/", r"^_ah/", r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^_tasks/", r"^_cron/", r"^_ah/", r"^healthz$", r"^readyz?$"]
 # Google's front ends set this header, whatever a client sent. So the site knows that it is asked over
 # HTTPS, and forms need no CSRF_TRUSTED_ORIGINS.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -32,6 +32,7 @@ UNWANTED = {
     "tests": "not uploaded",
     "uvicorn": "not used",
     "webtest": "a test requirement",
+    "whitenoise": "for the container; App Engine's handlers serve static files",
 }
 
 START = """

@@ -4,11 +4,13 @@ from tests.architecture import repository
 
 REASONS = {
     ".ci": "what CI runs",
+    ".dockerignore": "docker build reads it here: what the image is made of",
     ".env.example": "settings of a laptop: cp .env.example .env",
     ".gcloudignore": "gcloud reads it here: what is uploaded",
     ".gitignore": "git reads it here",
     ".python-version": "pyenv, uv and buildpacks read it here",
     "CHANGELOG.md": "changes, for those who upgrade",
+    "Dockerfile": "the image for Cloud Run",
     "LICENSE": "Apache-2.0, where everybody looks for it",
     "Makefile": "the commands; `make help` lists them",
     "NOTICE": "what Apache-2.0 asks to be passed on",

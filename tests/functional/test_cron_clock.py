@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from apps.appengine import cron_yaml
+from apps.appengine.local.cron_clock.caller import AppEngineCron
 from apps.appengine.local.cron_clock.clock import Clock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,7 +151,9 @@ def test_a_job_runs_on_the_minute_and_not_before(home: Path, application: Applic
     (home / "cron.yaml").write_text("cron: [{url: /_cron/sweep, schedule: every 1 mins synchronized}]")
     shift = at_58_seconds()
     jobs = cron_yaml.read(home / "cron.yaml")
-    clock = Clock(jobs, str(home / "web"), home / "cron.json", now=lambda: datetime.now(UTC) + shift)
+    clock = Clock(
+        jobs, AppEngineCron(str(home / "web")), home / "cron.json", now=lambda: datetime.now(UTC) + shift
+    )
     began = time.monotonic()
     keep_time(clock, 3)
     [(at, method, path, headers)] = application.requests

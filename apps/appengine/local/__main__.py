@@ -1,5 +1,6 @@
 """`make run`: everything App Engine runs in production, on one machine and without an account.
 
+TASKS_TARGET=http makes it everything that Cloud Run runs: the container's start command, OIDC tokens.
 PORT (8080) is where it answers, LOCAL_HOME (.local) what it keeps. DATASTORE_EMULATOR_HOST and
 CLOUD_TASKS_EMULATOR_HOST, where they are set, name parts that run already.
 """

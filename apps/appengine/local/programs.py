@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import app_yaml, datastore_emulator, preflight
+from . import app_yaml, datastore_emulator, dockerfile, preflight
 from .processes import Program
 
 QUEUE_GRACE_SECONDS = 10
 DATASTORES = ("embedded", "emulator")  # LOCAL_DATASTORE: ours, or Google's
 EXPIRES_AT = "expires_at"  # the property that TTL policies name, in every kind that has it
-# The addresses that `manage.py` commands beside the run need, kept in $LOCAL_HOME/run.env.
+TARGETS = ("appengine", "http")  # TASKS_TARGET: everything as on App Engine, or as on Cloud Run
+SERVICE_ACCOUNT = "tasks@local.iam.gserviceaccount.com"
+CERTIFICATES = "/oauth2/v1/certs"
+# What `manage.py` commands beside the run need, kept in $LOCAL_HOME/run.env.
 SHARED = ["DATASTORE_EMULATOR_HOST", "CLOUD_TASKS_EMULATOR_HOST", "CLOUD_TASKS_LOCATION", "TASKS_TARGET"]
+SHARED_ON_CLOUD_RUN = ["TASKS_URL", "TASKS_AUDIENCE", "TASKS_SERVICE_ACCOUNT", "OIDC_CERTS_URL"]
 
 
 @dataclass
@@ -29,7 +33,16 @@ class Run:
     lock: int
 
     def __post_init__(self) -> None:
+        """Raises RefusedError: TASKS_TARGET; ValueError: app.yaml or the Dockerfile."""
+        target = os.environ.get("TASKS_TARGET") or "appengine"
+        if target not in TARGETS:
+            raise preflight.RefusedError(f"TASKS_TARGET is {' or '.join(TARGETS)}, not {target}.")
+        self.cloud_run = target == "http"
+        self.issuer_port = preflight.free_port()
         self.app = app_yaml.read(self.root / "app.yaml")
+        self.entrypoint = (
+            dockerfile.start_command(self.root / "Dockerfile") if self.cloud_run else self.app.entrypoint
+        )
         self.starts_datastore = not os.environ.get("DATASTORE_EMULATOR_HOST")
         self.starts_queue_server = not os.environ.get("CLOUD_TASKS_EMULATOR_HOST")
         self.environment = self._environment()
@@ -48,6 +61,19 @@ class Run:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "TASKS_TARGET": "appengine",
+            **(self._cloud_run_environment() if self.cloud_run else {}),
+        }
+
+    def _cloud_run_environment(self) -> dict[str, str]:
+        """What Cloud Run sets, and what a deployment to it is told."""
+        return {
+            "K_SERVICE": "web",
+            "K_REVISION": "web-local",
+            "TASKS_TARGET": "http",
+            "TASKS_URL": f"http://127.0.0.1:{self.port}",
+            "TASKS_AUDIENCE": f"http://127.0.0.1:{self.port}",
+            "TASKS_SERVICE_ACCOUNT": SERVICE_ACCOUNT,
+            "OIDC_CERTS_URL": f"http://127.0.0.1:{self.issuer_port}{CERTIFICATES}",
         }
 
     def datastore(self) -> Program:
@@ -74,7 +100,7 @@ class Run:
         return self._program("datastore", command, log=self.home / "datastore.log", stop_seconds=5)
 
     def queue_server(self) -> Program:
-        options = {
+        options: dict[str, object] = {
             "queue-yaml": self.root / "queue.yaml",
             "data": self.home / "queues.sqlite3",
             "grpc": self.environment["CLOUD_TASKS_EMULATOR_HOST"],
@@ -82,12 +108,23 @@ class Run:
             "app": self.unix("web"),
             "grace": QUEUE_GRACE_SECONDS,
         }
+        if self.cloud_run:
+            options["keys"] = self.keys
         command = module("apps.appengine.local.queue_server", options)
         return self._program("queues", command, stop_seconds=QUEUE_GRACE_SECONDS + 1)
 
+    def issuer(self) -> Program:
+        """Cloud Run only: App Engine's tasks carry no tokens."""
+        options = {"keys": self.keys, "port": self.issuer_port}
+        return self._program("issuer", module("apps.appengine.local.issuer", options))
+
+    @property
+    def keys(self) -> Path:
+        return self.sockets / "keys"
+
     def web(self) -> Program:
-        """The entrypoint of app.yaml, on a socket where production has PORT."""
-        command = [*self.app.entrypoint, "--bind", self.unix("web"), "--graceful-timeout", "3"]
+        """The entrypoint of app.yaml, or the Dockerfile's command, on a socket where production has PORT."""
+        command = [*self.entrypoint, "--bind", self.unix("web"), "--graceful-timeout", "3"]
         return self._program("web", command, stop_seconds=4)
 
     def front_door(self) -> Program:
@@ -96,15 +133,25 @@ class Run:
         sockets = [part for descriptor in descriptors for part in ("--fd", str(descriptor))]
         pages = [part for name in self.pages() for part in ("--page", f"{name}={self.unix(name)}")]
         command = [*module("apps.appengine.local.front_door", options), *sockets, *pages]
+        if self.cloud_run:
+            command.append("--cloud-run")
         return self._program("door", command, fds=descriptors)
 
     def cron_clock(self) -> Program:
-        options = {
+        options: dict[str, object] = {
             "cron-yaml": self.root / "cron.yaml",
             "state": self.home / "cron.json",
             "page": self.unix("cron"),
-            "app": self.unix("web"),
         }
+        if self.cloud_run:
+            options |= {
+                "url": self.environment["TASKS_URL"],
+                "audience": self.environment["TASKS_AUDIENCE"],
+                "service-account": SERVICE_ACCOUNT,
+                "keys": self.keys,
+            }
+        else:
+            options["app"] = self.unix("web")
         return self._program("cron", module("apps.appengine.local.cron_clock", options))
 
     def datastore_viewer(self) -> Program:
@@ -127,7 +174,8 @@ class Run:
 
     def shared(self) -> str:
         """The lines of run.env."""
-        return "".join(f"{name}={self.environment[name]}\n" for name in SHARED)
+        names = SHARED + (SHARED_ON_CLOUD_RUN if self.cloud_run else [])
+        return "".join(f"{name}={self.environment[name]}\n" for name in names)
 
     def _program(
         self,

@@ -67,16 +67,20 @@ class Supervisor:
         run = self._run
         if run.starts_datastore:
             self._children["datastore"] = Child(run.datastore(), self._console)
+        if run.cloud_run:
+            self._children["issuer"] = Child(run.issuer(), self._console)
+            await self._wait_for(f"127.0.0.1:{run.issuer_port}", "issuer")
         if run.starts_queue_server:
             self._children["queues"] = Child(run.queue_server(), self._console)
         self._run_env.write_text(run.shared())
         await asyncio.gather(*map(self._manage, preparations(run)))
-        await self._wait_for_datastore()
+        if run.starts_datastore:  # commands may use it; only /ready judges one that was started elsewhere
+            await self._wait_for(run.environment["DATASTORE_EMULATOR_HOST"], "Datastore")
         self._children["web"] = Child(run.web(), self._console)
         self._children["door"] = Child(run.front_door(), self._console)
         self._children["viewer"] = Child(run.datastore_viewer(), self._console)
         titles = json.loads(await self._manage("local_first_start"))
-        await self._wait_for_page("/readyz")
+        await self._wait_for_page("/ready")
         self._children["cron"] = Child(run.cron_clock(), self._console)
         for name in run.pages():
             await self._wait_for_page(f"/_local/{name}/")
@@ -92,12 +96,10 @@ class Supervisor:
             raise StartFailedError(f"`manage.py {command}` failed; what it says is above.")
         return last
 
-    async def _wait_for_datastore(self) -> None:
-        """Management commands may use it; only /readyz judges one that was started elsewhere."""
-        address = self._run.environment["DATASTORE_EMULATOR_HOST"]
+    async def _wait_for(self, address: str, name: str) -> None:
         patience = Patience(self._console)
-        while self._run.starts_datastore and not await listens(address):
-            await patience.wait(f"the Datastore at {address} does not answer yet")
+        while not await listens(address):
+            await patience.wait(f"the {name} at {address} does not answer yet")
 
     async def _wait_for_page(self, path: str) -> None:
         url, patience = f"http://127.0.0.1:{self._run.port}{path}", Patience(self._console)
@@ -109,14 +111,15 @@ class Supervisor:
         """Those that bring in work first, the Datastore last: requests under way may still write."""
         for listening in self._run.listening:
             listening.close()
-        for names in [("cron", "door", "viewer"), ("queues",), ("web",), ("datastore",)]:
+        for names in [("cron", "door", "viewer"), ("queues",), ("web",), ("datastore", "issuer")]:
             await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
         self._run_env.unlink(missing_ok=True)
 
 
 def preparations(run: Run) -> list[str]:
     """The management commands that the web process needs done, in any order."""
-    collect = ["collectstatic --no-input --verbosity 0"] if run.app.static_handlers else []
+    collects = run.cloud_run or run.app.static_handlers
+    collect = ["collectstatic --no-input --verbosity 0"] if collects else []
     return ["migrate --no-input --verbosity 0", *collect]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from django.db.utils import ConnectionHandler
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from google.cloud.datastore_v1.types import EntityResult, LookupRequest, LookupResponse
 
 import apps.appengine.tasks.client  # noqa: F401  takes its time, and the probe would be the first to import it
@@ -200,3 +200,19 @@ def test_warmup_is_a_success_also_when_a_store_is_gone(
 
 def test_only_reading_is_allowed(rf: RequestFactory) -> None:
     assert asyncio.run(health.readyz(rf.post("/readyz"))).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/health", "/warmup"])
+def test_a_probe_of_cloud_run_is_answered_whatever_its_host_and_scheme(
+    client: Client, settings: Any, path: str
+) -> None:
+    settings.ALLOWED_HOSTS = ["site.example"]
+    settings.SECURE_SSL_REDIRECT = True
+    assert client.get(path, headers={"Host": "169.254.8.1:8080"}).status_code == 200
+    assert client.get("/healthz", headers={"Host": "169.254.8.1:8080"}).status_code != 200
+
+
+def test_what_is_asked_from_outside_has_a_path_that_does_not_end_in_z(client: Client) -> None:
+    """Cloud Run reserves those: https://cloud.google.com/run/docs/known-issues"""
+    assert client.get("/health").json() == client.get("/healthz").json()
+    assert client.get("/ready").json().keys() == client.get("/readyz").json().keys()

@@ -11,13 +11,10 @@ import aiohttp
 
 from apps.appengine import cron_yaml
 
+from .caller import Caller
+
 RUN_SECONDS = 600  # App Engine's deadline with automatic scaling
 LONGEST_SLEEP = 20.0  # seconds; a laptop that slept notices within these
-REQUEST_HEADERS = {
-    "Host": "localhost",
-    "User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)",
-    "X-Appengine-Cron": "true",
-}
 
 
 def utc_now() -> datetime:
@@ -52,9 +49,9 @@ class Clock:
     """Runs the jobs of cron.yaml. `now` is for tests that cannot wait for a full minute."""
 
     def __init__(
-        self, jobs: list[cron_yaml.Job], app_socket: str, state: Path, now: Callable[[], datetime] = utc_now
+        self, jobs: list[cron_yaml.Job], caller: Caller, state: Path, now: Callable[[], datetime] = utc_now
     ) -> None:
-        self._app_socket = app_socket
+        self._caller = caller
         self._state = state
         self._now = now
         self.entries = [Entry(job, job.schedule.next_after(now())) for job in jobs]
@@ -110,14 +107,14 @@ class Clock:
     async def _ask(self, job: cron_yaml.Job) -> str:
         """GET the job's URL: the status as text, or what went wrong. Only a 2xx is success."""
         timeout = aiohttp.ClientTimeout(total=RUN_SECONDS)
-        connector = aiohttp.UnixConnector(path=self._app_socket)
         try:
+            url, headers = self._caller.request(job)
             async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                session.get(f"http://app{job.url}", headers=REQUEST_HEADERS, allow_redirects=False) as answer,
+                aiohttp.ClientSession(connector=self._caller.connector(), timeout=timeout) as session,
+                session.get(url, headers=headers, allow_redirects=False) as answer,
             ):
                 outcome = str(answer.status)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, LookupError, TimeoutError) as error:
             outcome = f"no answer: {type(error).__name__}"
         if outcome[0] != "2":
             print(f"{job.url} failed: {outcome}", flush=True)  # noqa: T201  the supervisor shows it

@@ -39,10 +39,13 @@ def main() -> None:
         "--page", action="append", default=[], help="a local page, NAME=unix:PATH (repeatable)"
     )
     parser.add_argument("--app-yaml", type=Path, default=Path("app.yaml"))
+    parser.add_argument(
+        "--cloud-run", action="store_true", help="behave as Cloud Run's front end, which serves no files"
+    )
     arguments = parser.parse_args()
     pages = dict(page.split("=unix:", 1) for page in arguments.page)
-    handlers = app_yaml.read(arguments.app_yaml).static_handlers
-    door = FrontDoor(arguments.app.removeprefix("unix:"), pages, handlers)
+    handlers = [] if arguments.cloud_run else app_yaml.read(arguments.app_yaml).static_handlers
+    door = FrontDoor(arguments.app.removeprefix("unix:"), pages, handlers, arguments.cloud_run)
     asyncio.run(serve(door, [socket.socket(fileno=fd) for fd in arguments.fd]))
 
 

@@ -12,9 +12,11 @@ from . import headers, static_files
 from .proxy import BodyTooLarge, Unavailable, Upstream
 
 PAGES = "/_local/"
+# https://cloud.google.com/run/docs/known-issues: "some paths ending with z", and which is not said.
+KEPT_BY_CLOUD_RUN = re.compile(r"/eventlog|/_ah/.*|/.*z")
 LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 DOWN = "The server behind this address is down: {reason}. It is being restarted; its log says why."
-TOO_LARGE = "The request is larger than 32 MB, which is App Engine's limit."
+TOO_LARGE = "The request is larger than 32 MB, which is App Engine's limit and Cloud Run's."
 
 
 @dataclass
@@ -24,6 +26,7 @@ class FrontDoor:
     app_socket: str
     page_sockets: dict[str, str] = field(default_factory=dict)
     static_handlers: list[app_yaml.StaticHandler] = field(default_factory=list)
+    cloud_run: bool = False  # whose front end this one behaves as; else App Engine's
 
     def application(self) -> web.Application:
         """The aiohttp application; needs to be served with `auto_decompress=False`."""
@@ -45,7 +48,10 @@ class FrontDoor:
             return static_files.answer(request, handler)
         if self._pages and request.path.startswith(PAGES):
             return await self._page(request)
-        return await forward(request, self._app, request.rel_url.raw_path)
+        if self.cloud_run and KEPT_BY_CLOUD_RUN.fullmatch(request.path):
+            raise web.HTTPNotFound
+        forgeable = () if self.cloud_run else headers.FORGEABLE
+        return await forward(request, self._app, request.rel_url.raw_path, forgeable)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         """A page of the local runtime, asked without the prefix; its relative links need the last slash."""
@@ -57,9 +63,11 @@ class FrontDoor:
         return await forward(request, self._pages[name], f"/{rest}")
 
 
-async def forward(request: web.Request, upstream: Upstream, path: str) -> web.StreamResponse:
+async def forward(
+    request: web.Request, upstream: Upstream, path: str, forgeable: tuple[str, ...] = headers.FORGEABLE
+) -> web.StreamResponse:
     """Pass the request on with cleaned headers; faults are told in the form the caller expects."""
-    cleaned = headers.to_app(request.headers.copy(), request.remote or "", request.scheme)
+    cleaned = headers.to_app(request.headers.copy(), request.remote or "", request.scheme, forgeable)
     try:
         return await upstream.forward(request, path, cleaned)
     except BodyTooLarge:

@@ -1,6 +1,7 @@
-"""What App Engine's front end does to the headers of a request from outside.
+"""What App Engine's front end, or Cloud Run's, does to the headers of a request from outside.
 
 https://cloud.google.com/appengine/docs/standard/reference/request-headers
+Cloud Run's removes nothing: none of its pages promises it, so nothing may rely on it.
 """
 
 from collections.abc import Mapping
@@ -27,10 +28,14 @@ FORGEABLE = ("x-appengine-", "x-google-")
 SET_HERE = {"x-forwarded-proto"}
 
 
-def to_app(headers: CIMultiDict[str], client: str, scheme: str) -> CIMultiDict[str]:
+def to_app(
+    headers: CIMultiDict[str], client: str, scheme: str, forgeable: tuple[str, ...] = FORGEABLE
+) -> CIMultiDict[str]:
     """The headers of a request from outside as the app gets them."""
     cleaned = CIMultiDict(
-        (name, value) for name, value in end_to_end(headers).items() if not is_reserved(canonical(name))
+        (name, value)
+        for name, value in end_to_end(headers).items()
+        if not is_reserved(canonical(name), forgeable)
     )
     cleaned["X-Forwarded-For"] = ", ".join([*cleaned.popall("X-Forwarded-For", []), client])
     cleaned["X-Forwarded-Proto"] = scheme
@@ -38,9 +43,9 @@ def to_app(headers: CIMultiDict[str], client: str, scheme: str) -> CIMultiDict[s
     return cleaned
 
 
-def is_reserved(name: str) -> bool:
+def is_reserved(name: str, forgeable: tuple[str, ...]) -> bool:
     """Whether a canonical name may only be set by the front end."""
-    return name.startswith(FORGEABLE) or name in SET_HERE
+    return name.startswith(forgeable) or name in SET_HERE
 
 
 def canonical(name: str) -> str:

@@ -32,6 +32,9 @@ def arguments() -> argparse.Namespace:
         "--app", required=True, help="where App Engine tasks go: unix:PATH or http://HOST:PORT"
     )
     parser.add_argument(
+        "--keys", type=Path, help="the folder of the local issuer's keys; without it no task has a token"
+    )
+    parser.add_argument(
         "--grpc", type=tcp, default="127.0.0.1:0", help="address of the API (%(default)s: any free port)"
     )
     parser.add_argument("--port-file", type=Path, help="write the port of the API here once it answers")
@@ -66,7 +69,7 @@ def main() -> None:
     args = arguments()
     try:
         queues = queue_yaml.read(args.queue_yaml)
-        sender = Sender(args.app)
+        sender = Sender(args.app, args.keys)
         store = Store(args.data, name_retention=args.name_retention)
     except sqlite3.Error as error:
         hint = " (another queue server is using it)" if "locked" in str(error) else ""
@@ -95,7 +98,7 @@ async def serve(
             for row in rows
         }
         work = [asyncio.create_task(runner.run(), name=name) for name, runner in runners.items()]
-        api, port = await start_api(args.grpc, CloudTasks(store, runners))
+        api, port = await start_api(args.grpc, CloudTasks(store, runners, signs=args.keys is not None))
         page, address = await start_page(args.page, Page(store, runners))
         if args.port_file:
             write_whole(args.port_file, str(port))

@@ -33,7 +33,9 @@ Call = Callable[[Any], Awaitable[Any]]
 class CloudTasks:
     """The calls, by their names. Each takes the request message and returns the response message."""
 
-    def __init__(self, tasks: store.Store, runners: Mapping[str, Runner]) -> None:
+    def __init__(self, tasks: store.Store, runners: Mapping[str, Runner], *, signs: bool = False) -> None:
+        """`signs`: the server has keys to make OIDC tokens with."""
+        self._signs = signs
         self._store = tasks
         self._runners = runners
         self.calls: dict[str, tuple[Any, Call]] = {
@@ -52,7 +54,7 @@ class CloudTasks:
     async def create_task(self, request: Any) -> Any:
         """Answers once the task is on disk."""
         runner, task, now = self._runner(request.parent), request.task, time.time()
-        validate.new_task(task, request.parent, now)
+        validate.new_task(task, request.parent, now, signs=self._signs)
         task_id = task.name.rpartition("/")[2] or str(uuid.uuid4().int >> 64)
         due = max(now, task.schedule_time.ToMicroseconds() / 1e6)
         added = await self._store.add(

@@ -1,12 +1,16 @@
 """One attempt of one task over HTTP, with the headers that the target really gets."""
 
 import asyncio
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from google.rpc import code_pb2
 from yarl import URL
+
+from apps.appengine.local.issuer import keys
 
 from .store import Task
 from .validate import method_name
@@ -62,8 +66,9 @@ class Sender:
     `app` is `unix:/path/to.sock` or `http://host:port`. Use as an asynchronous context manager.
     """
 
-    def __init__(self, app: str) -> None:
-        """Raises ValueError for any other `app`."""
+    def __init__(self, app: str, key_folder: Path | None = None) -> None:
+        """Raises ValueError for any other `app`. `key_folder`: the local issuer's keys, for OIDC tokens."""
+        self._key_folder = key_folder
         scheme, _, rest = app.partition(":")
         if not rest or scheme not in {"unix", "http"}:
             raise ValueError(f"expected unix:/path/to.sock or http://host:port, found {app!r}")
@@ -87,7 +92,7 @@ class Sender:
             call = self._call(self._app, request, url, app_engine_headers(task, request))
         else:
             request = message.http_request
-            call = self._call(self._http, request, URL(request.url), http_headers(task, request))
+            call = self._call_with_token(request, http_headers(task, request))
         try:
             async with asyncio.timeout(message.dispatch_deadline.ToMilliseconds() / 1000):
                 return Outcome.of(await call)
@@ -95,6 +100,22 @@ class Sender:
             return Outcome(None, code_pb2.DEADLINE_EXCEEDED, "Deadline exceeded")
         except Exception as error:  # noqa: BLE001  nothing that a target does may stop its queue
             return Outcome(None, code_pb2.UNAVAILABLE, one_line(f"{type(error).__name__}: {error}"))
+
+    async def _call_with_token(self, request: Any, headers: dict[str, str]) -> int:
+        return await self._call(self._http, request, URL(request.url), headers | self._authorization(request))
+
+    def _authorization(self, request: Any) -> dict[str, str]:
+        """https://cloud.google.com/tasks/docs/creating-http-target-tasks#token"""
+        if not self._key_folder or not request.HasField("oidc_token"):
+            return {}
+        wanted = request.oidc_token
+        token = keys.token(
+            self._key_folder,
+            audience=wanted.audience or request.url,
+            email=wanted.service_account_email,
+            now=time.time(),
+        )
+        return {"Authorization": f"Bearer {token}"}
 
     async def _call(
         self, session: aiohttp.ClientSession, request: Any, url: URL, headers: dict[str, str]
@@ -124,7 +145,10 @@ def app_engine_headers(task: Task, request: Any) -> dict[str, str]:
 
 def http_headers(task: Task, request: Any) -> dict[str, str]:
     """https://cloud.google.com/tasks/docs/creating-http-target-tasks#handler"""
-    return _own_headers(request) | {"User-Agent": HTTP_AGENT} | _task_headers("X-CloudTasks-", task)
+    headers = _own_headers(request)
+    if request.HasField("oidc_token"):  # takes the place of the task's own, however that is written
+        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+    return headers | {"User-Agent": HTTP_AGENT} | _task_headers("X-CloudTasks-", task)
 
 
 def one_line(text: str) -> str:

@@ -48,8 +48,8 @@ def location(name: str) -> None:
         raise invalid(f"Not a location: '{name}'. Expected projects/P/locations/L.")
 
 
-def new_task(task: Any, parent: str, now: float) -> None:
-    """Check the task of a CreateTask call; raises Refused."""
+def new_task(task: Any, parent: str, now: float, *, signs: bool = False) -> None:
+    """Check the task of a CreateTask call; raises Refused. `signs`: OIDC tokens can be made."""
     target = task.WhichOneof("message_type")
     if target is None:
         raise invalid("The task has neither app_engine_http_request nor http_request.")
@@ -63,7 +63,7 @@ def new_task(task: Any, parent: str, now: float) -> None:
     _request(request, target)
     _headers(request.headers)
     if target == "http_request":
-        _authorization(request)
+        _authorization(request, signs=signs)
     if task.ByteSize() > MAX_TASK:
         raise invalid(f"Task size too large: {task.ByteSize()} bytes; the most is {MAX_TASK}.")
 
@@ -126,11 +126,14 @@ def _headers(headers: Any) -> None:
             raise invalid(f"The header {name} has a control character in its value.")
 
 
-def _authorization(request: Any) -> None:
-    """No key here signs what Google's would: a task sent without its token would only mislead."""
-    if token := request.WhichOneof("authorization_header"):
+def _authorization(request: Any, *, signs: bool) -> None:
+    """A task sent without its token would only mislead."""
+    wanted = request.WhichOneof("authorization_header")
+    if wanted and not (signs and wanted == "oidc_token"):
         raise Refused(
             grpc.StatusCode.UNIMPLEMENTED,
-            f"{token}: the local queue server has no Google key to sign tokens with. "
-            "Use the App Engine target locally, or an HTTP target without a token.",
+            f"{wanted}: the local queue server has no key to sign it with. `TASKS_TARGET=http make run` has "
+            "one for OIDC tokens; else use the App Engine target, or an HTTP target without a token.",
         )
+    if wanted and not request.oidc_token.service_account_email:
+        raise invalid("oidc_token.service_account_email is empty.")
