@@ -31,6 +31,8 @@ check: venv ## format, lint, strict types, import contracts, templates, Dockerfi
 	.venv/bin/hadolint Dockerfile
 	DJANGO_SETTINGS_MODULE=mysite.settings.test $(PYTHON_IN_VENV) manage.py check --fail-level WARNING
 	DJANGO_SETTINGS_MODULE=mysite.settings.test $(PYTHON_IN_VENV) manage.py makemigrations --check --dry-run
+	BUILD_MODE=1 APP_YAML=app.yaml GOOGLE_CLOUD_PROJECT=my-project DJANGO_SETTINGS_MODULE=mysite.settings.production \
+		$(PYTHON_IN_VENV) manage.py check --deploy --fail-level WARNING
 
 format: venv ## format the code and apply safe lint fixes
 	.venv/bin/ruff format .

@@ -17,8 +17,9 @@ from collections.abc import Mapping, MutableMapping
 from django.core.exceptions import ImproperlyConfigured
 
 DEADLINE = 10.0  # seconds, over everything
-# No secret, but long enough for what checks a key's length while static files are collected.
-PLACEHOLDER = "placeholder-of-the-build-never-a-secret-" + "0" * 24
+# No secret, but of a form that passes for a key of Django's or a "keyid:base64 of 32 bytes" while static
+# files are collected and settings are checked.
+PLACEHOLDER = "placeholder-of-the-build-never-a-secret:" + "0" * 43 + "="
 ENTRY = re.compile(
     r"(?P<variable>[A-Za-z_][A-Za-z0-9_]*)=(?P<name>[A-Za-z0-9_-]{1,255}):(?P<version>latest|[1-9][0-9]*)"
 )

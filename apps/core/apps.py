@@ -1,5 +1,6 @@
 """The app's configuration and its system checks."""
 
+import base64
 from typing import Any
 
 from django.apps import AppConfig
@@ -17,6 +18,7 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         checks.register(check_keys_are_configured, checks.Tags.security, deploy=True)
         checks.register(check_keys_are_well_formed, checks.Tags.security)
+        checks.register(check_keys_are_secret, checks.Tags.security, deploy=True)
 
 
 def check_keys_are_configured(**kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001  Django's signature
@@ -34,3 +36,24 @@ def check_keys_are_well_formed(**kwargs: Any) -> list[checks.CheckMessage]:  # n
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="core.E002")]
     return []
+
+
+def check_keys_are_secret(**kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001  Django's signature
+    """core.E003: the keys that stand in this repository are for laptops and tests."""
+    ids = [entry.partition(":")[0] for entry in settings.FIELD_ENCRYPTION_KEYS if _is_known(entry)]
+    return [
+        checks.Error(
+            f"FIELD_ENCRYPTION_KEYS: the key {id_!r} is that of local or test settings, known to everybody.",
+            hint="Check with the settings that will be deployed, and make a key of your own.",
+            id="core.E003",
+        )
+        for id_ in ids
+    ]
+
+
+def _is_known(entry: str) -> bool:
+    try:
+        key = base64.b64decode(entry.partition(":")[2], validate=True)
+    except ValueError:
+        return False  # core.E002 says so
+    return key.startswith((b"local-only-key", b"test-only-key"))

@@ -145,6 +145,8 @@ def time_limits() -> dict[str, str]:
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 DATABASES = {"default": database()}
+# What the server allows (its flag max_connections), for `check --deploy`; 25 on the smallest of Cloud SQL.
+DB_MAX_CONNECTIONS: int = env.int("DB_MAX_CONNECTIONS", default=25)
 
 # Cache: Memorystore where REDIS_HOST is set. Losing it loses nothing.
 REDIS_HOST: str = env("REDIS_HOST", default="")
@@ -274,6 +276,9 @@ LOGGING = {"version": 1}  # not empty, or Django would not call it
 FIELD_ENCRYPTION_KEYS = [
     entry.strip() for entry in secret("FIELD_ENCRYPTION_KEYS").split(",") if entry.strip()
 ]
+
+# What Secret Manager has to give, beside the password of a PostgreSQL: `check --deploy` asks for each.
+SECRET_VARIABLES = ["DJANGO_SECRET_KEY", "FIELD_ENCRYPTION_KEYS"]
 
 # webhooks: begin (docs/start-your-own.md deletes from here ...)
 INSTALLED_APPS += ["rest_framework", "apps.applications", "apps.deliveries", "apps.api", "apps.dashboard"]

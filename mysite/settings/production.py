@@ -5,13 +5,16 @@ Secrets come from Secret Manager. While one is rotated two are valid at once
 """
 
 import os
+from pathlib import Path
 
 import environ
 
-from apps.appengine import cloud_run, secrets
+from apps.appengine import app_yaml, cloud_run, secrets
 
 cloud_run.require_project(os.environ)
-# Before base reads the environment: SECRETS names variables and the pinned versions that fill them.
+# Before base reads the environment: APP_YAML names a file to see the settings of before it is deployed,
+# SECRETS names variables and the pinned versions that fill them.
+app_yaml.lay_over(os.environ, Path(__file__).resolve().parents[2])
 secrets.load(os.environ)
 
 from apps.appengine import hosts, start
@@ -51,6 +54,8 @@ SECURE_REDIRECT_EXEMPT = [r"^_tasks/", r"^_cron/", r"^_ah/", r"^healthz$", r"^re
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+# To be in browsers' preload list is for the owner of a domain to decide, and hard to take back.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
 # `__Host-`: browsers take such a cookie only from this very host, over HTTPS. Another subdomain of a
 # domain of your own can plant none.
 SESSION_COOKIE_NAME = "__Host-sessionid"

@@ -75,6 +75,14 @@ def test_every_decision_is_listed_and_has_its_four_parts() -> None:
         assert not missing, page.name
 
 
+def test_every_check_is_explained() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "apps").rglob("*.py"))
+    ids = re.findall(r'id="(\w+\.[EW]\d{3})"|"(appengine\.E\d{3})"', code)
+    rows = [row[0] for row in tables((ROOT / "docs/checks.md").read_text()) if row[0] != "id"]
+    assert len(rows) == len(set(rows))
+    assert set(rows) == {one or other for one, other in ids}
+
+
 def test_every_variable_of_the_settings_is_in_the_example_or_in_operations() -> None:
     settings = "".join(path.read_text() for path in (ROOT / "mysite/settings").glob("*.py"))
     read = set(re.findall(r'\benv(?:\.\w+)?\(\s*"([A-Z_]+)"', settings))

@@ -11,8 +11,7 @@ import pytest
 import yaml
 from django.core.exceptions import ImproperlyConfigured
 
-from apps.appengine import secrets
-from apps.appengine.local import app_yaml
+from apps.appengine import app_yaml, secrets
 from apps.appengine.secrets import SecretsUnavailable
 from tests.secret_manager import SecretManager, serving
 from tests.with_services import free_port

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import app_yaml, datastore_emulator, dockerfile, preflight
+from apps.appengine import app_yaml
+
+from . import datastore_emulator, dockerfile, preflight
 from .processes import Program
 
 QUEUE_GRACE_SECONDS = 10

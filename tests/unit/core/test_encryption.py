@@ -1,6 +1,8 @@
 import base64
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,6 +235,17 @@ def test_check_before_a_deploy_refuses_no_key_at_all(settings: Any) -> None:
     call_command("check", "core")
     with pytest.raises(SystemCheckError, match=r"core\.E001"):
         call_command("check", "core", deploy=True)
+
+
+@pytest.mark.parametrize("module", ["local", "test"])
+def test_check_before_a_deploy_refuses_the_keys_that_everybody_knows(settings: Any, module: str) -> None:
+    source = (Path(__file__).resolve().parents[3] / f"mysite/settings/{module}.py").read_text()
+    [entry] = re.findall(rf'"({module}:[A-Za-z0-9+/=]+)"', source)
+    settings.FIELD_ENCRYPTION_KEYS = [key("k2"), entry]
+    call_command("check", "core")
+    with pytest.raises(SystemCheckError, match=r"core\.E003.*'" + module) as failure:
+        call_command("check", "core", deploy=True)
+    assert entry.partition(":")[2] not in str(failure.value)
 
 
 def test_keys_are_read_from_the_settings_of_the_moment(settings: Any) -> None:

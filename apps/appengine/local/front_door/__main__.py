@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from apps.appengine.local import app_yaml
+from apps.appengine import app_yaml
 
 from .door import FrontDoor
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from apps.appengine.local import app_yaml
+from apps.appengine import app_yaml
 
 from . import headers, static_files
 from .proxy import BodyTooLarge, Unavailable, Upstream

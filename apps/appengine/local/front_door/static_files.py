@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from apps.appengine.local.app_yaml import StaticHandler
+from apps.appengine.app_yaml import StaticHandler
 
 
 def handler_of(path: str, handlers: list[StaticHandler]) -> StaticHandler | None:
