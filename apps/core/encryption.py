@@ -1,9 +1,15 @@
 """Texts encrypted at rest: AES-256-GCM under keys that can rotate.
 
-settings.FIELD_ENCRYPTION_KEYS lists "keyid:base64 of 32 bytes": the first one writes, all read. To
-rotate, put a new key first, save every row again, then remove the old one. A ciphertext reads
-`v1:keyid:base64url(nonce + ciphertext)` and is bound to a context, the model and field it belongs to:
-moved elsewhere, it does not decrypt.
+settings.FIELD_ENCRYPTION_KEYS lists "keyid:base64 of 32 bytes": the first one writes, all read. A
+ciphertext reads `v1:keyid:base64url(nonce + ciphertext)` and is bound to a context, the model and field
+it belongs to: moved elsewhere, it does not decrypt.
+
+A key is rotated in three releases, since two may run at once (or one be rolled back), and each must be
+able to read what the other one writes:
+
+1. `old,new`: every version can read the new key before any writes it.
+2. `new,old`; when it alone runs, `manage.py rotate_field_keys`, which is safe to repeat.
+3. `new`, once the command says that no row uses the old one.
 """
 
 import base64
