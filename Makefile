@@ -22,7 +22,7 @@ bench: venv ## measure messages through a whole local run (MESSAGES=1000)
 bench-datastore: venv ## measure the embedded Datastore beside both of Google's emulators
 	$(PYTHON_IN_VENV) -m bench.datastore
 
-check: venv ## format, lint, strict types, import contracts, templates, Dockerfile, system checks
+check: venv ## format, lint, strict types, import contracts, templates, Dockerfile, system checks, terraform/
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
@@ -33,15 +33,17 @@ check: venv ## format, lint, strict types, import contracts, templates, Dockerfi
 	DJANGO_SETTINGS_MODULE=mysite.settings.test $(PYTHON_IN_VENV) manage.py makemigrations --check --dry-run
 	BUILD_MODE=1 APP_YAML=app.yaml GOOGLE_CLOUD_PROJECT=my-project DJANGO_SETTINGS_MODULE=mysite.settings.production \
 		$(PYTHON_IN_VENV) manage.py check --deploy --fail-level WARNING
+	$(PYTHON_IN_VENV) -m tests.policy
 
 format: venv ## format the code and apply safe lint fixes
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 	.venv/bin/djlint --reformat --quiet apps
 
-requirements: venv ## compile the three requirements files from pyproject.toml
+requirements: venv ## compile the four requirements files from pyproject.toml
 	.venv/bin/uv pip compile pyproject.toml $(COMPILE) -o requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --group dev $(COMPILE) -c requirements.txt -o requirements-dev.txt
 	.venv/bin/uv pip compile --group services --no-deps $(COMPILE) -o requirements-services.txt
+	.venv/bin/uv pip compile --group policy $(COMPILE) -o requirements-policy.txt
 
 COMPILE := --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet

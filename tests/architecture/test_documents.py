@@ -12,7 +12,12 @@ from django.core.management import get_commands
 from tests.architecture import repository
 
 ROOT = repository.ROOT
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "terraform/README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 TOP_LEVEL = {path.parts[0] for path in repository.tracked()}
 # What a document may name though it is not in the repository.
 MADE_LATER = {

@@ -25,9 +25,11 @@ REASONS = {
     "pyproject.toml": "dependencies and tools, in one place",
     "queue.yaml": "gcloud app deploy: the queues",
     "requirements-dev.txt": "pinned, compiled from pyproject.toml; `./run` and `./test` build .venv from it",
+    "requirements-policy.txt": "pinned, compiled from pyproject.toml; `make check` installs it",
     "requirements-services.txt": "pinned, compiled from pyproject.toml; `./test` installs it if need be",
     "requirements.txt": "pinned, compiled from pyproject.toml; App Engine installs it",
     "run": "`make run` without make",
+    "terraform": "what a deployment stands on",
     "test": "`make test` without make",
     "tests": "all tests",
 }

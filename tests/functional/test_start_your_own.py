@@ -21,6 +21,7 @@ PLATFORM_TESTS = [
     "tests/architecture",
     "tests/functional/test_oidc.py",
     "tests/functional/test_secrets.py",
+    "tests/functional/test_terraform.py::test_terraform_finds_it_valid",
 ]
 
 

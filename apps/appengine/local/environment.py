@@ -27,6 +27,10 @@ REQUIREMENTS = ROOT / "requirements-dev.txt"
 # programs in them are used, and one of them would load itself into pytest.
 SERVICES = VENV / "services"
 SERVICES_REQUIREMENTS = ROOT / "requirements-services.txt"
+# checkov, which reads terraform/ in `make check`. In an environment of its own: it brings a hundred packages,
+# some of them older than the project's.
+POLICY = VENV / "policy"
+POLICY_REQUIREMENTS = ROOT / "requirements-policy.txt"
 MODULES = {"run": "apps.appengine.local", "test": "tests"}
 # What an interpreter says of itself: its version, whether it makes virtual environments, and its own path,
 # which outlives the environment or the pyenv shim through which it was found.
@@ -82,6 +86,18 @@ def install_services() -> None:
             stamp(SERVICES, SERVICES_REQUIREMENTS)
 
 
+def install_policy() -> None:
+    """Install checkov, once. Raises SetupError."""
+    with only_one():
+        if not is_stamped(POLICY, POLICY_REQUIREMENTS):
+            print("Installing checkov from PyPI into .venv/policy, half a minute, once.", flush=True)
+            if POLICY.exists():
+                shutil.rmtree(POLICY)
+            call([str(VENV / "bin" / "python"), "-m", "venv", "--without-pip", str(POLICY)])
+            install(POLICY_REQUIREMENTS, into=POLICY)
+            stamp(POLICY, POLICY_REQUIREMENTS)
+
+
 @contextmanager
 def only_one() -> Iterator[None]:
     """One process builds; the others wait for it. The lock ends with the process, however that ends."""
@@ -93,10 +109,11 @@ def only_one() -> Iterator[None]:
         os.close(folder)
 
 
-def install(requirements: Path, *options: str) -> None:
+def install(requirements: Path, *options: str, into: Path = VENV) -> None:
     """Install exactly what is pinned, hashes checked. Raises SetupError."""
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
-    call([*pip, "--require-hashes", "-r", str(requirements), *options])
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    target = [] if into == VENV else ["--python", str(into / "bin" / "python")]
+    call([*pip, *target, "install", "-qq", "--require-hashes", "-r", str(requirements), *options])
 
 
 def call(command: list[str]) -> None:

@@ -1,0 +1,106 @@
+# What a deployment may do. Reading data is not in it, but for the password that migrations need.
+resource "google_project_iam_member" "deploy" {
+  for_each = toset([
+    "roles/cloudscheduler.admin",            # cron.yaml: App Engine's cron, or Cloud Scheduler's jobs
+    "roles/cloudsql.client",                 # migrations go through the proxy
+    "roles/cloudtasks.enqueuer",             # the smoke step creates one task ...
+    "roles/cloudtasks.queueAdmin",           # queue.yaml
+    "roles/cloudtasks.viewer",               # ... and waits until it is gone
+    "roles/datastore.indexAdmin",            # index.yaml
+    "roles/logging.logWriter",               # the build's own log
+    "roles/serviceusage.serviceUsageViewer", # gcloud asks which APIs are on before it deploys
+  ])
+
+  project = data.google_project.this.project_id
+  role    = each.key
+  member  = google_service_account.deploy.member
+}
+
+resource "google_project_iam_member" "deploy_builds" {
+  #checkov:skip=CKV_GCP_49:a build can run as an account that the caller may act as: web and tasks (below), no other
+  project = data.google_project.this.project_id
+  role    = "roles/cloudbuild.builds.editor" # gcloud app deploy and gcloud builds submit start builds
+  member  = google_service_account.deploy.member
+}
+
+resource "google_project_iam_member" "deploy_app_engine" {
+  for_each = local.app_engine ? toset([
+    "roles/appengine.deployer",     # makes and deletes versions, traffic untouched
+    "roles/appengine.serviceAdmin", # moves traffic to one, and back
+  ]) : toset([])
+
+  project = data.google_project.this.project_id
+  role    = each.key
+  member  = google_service_account.deploy.member
+}
+
+resource "google_storage_bucket_iam_member" "deploy_upload" {
+  for_each = local.app_engine ? toset([
+    "roles/storage.objectAdmin",        # gcloud app deploy uploads the files, and compares with what is there
+    "roles/storage.legacyBucketReader", # it asks for the bucket first
+  ]) : toset([])
+
+  bucket = google_app_engine_application.app[0].code_bucket
+  role   = each.key
+  member = google_service_account.deploy.member
+}
+
+resource "google_project_iam_member" "deploy_cloud_run" {
+  count = local.app_engine ? 0 : 1
+
+  project = data.google_project.this.project_id
+  role    = "roles/run.developer" # deploys the service and the job, runs the job, splits traffic
+  member  = google_service_account.deploy.member
+}
+
+# Opens the service to everybody, as a site is; roles/run.admin would be the smallest role with it.
+resource "google_project_iam_custom_role" "open_service" {
+  count = local.app_engine ? 0 : 1
+
+  project     = data.google_project.this.project_id
+  role_id     = "openService"
+  title       = "Open a Cloud Run service to everybody"
+  permissions = ["run.services.getIamPolicy", "run.services.setIamPolicy"]
+}
+
+resource "google_project_iam_member" "deploy_opens_service" {
+  count = local.app_engine ? 0 : 1
+
+  project = data.google_project.this.project_id
+  role    = google_project_iam_custom_role.open_service[0].name # gcloud run deploy --allow-unauthenticated
+  member  = google_service_account.deploy.member
+}
+
+resource "google_artifact_registry_repository_iam_member" "deploy" {
+  project    = data.google_project.this.project_id
+  location   = google_artifact_registry_repository.app.location
+  repository = google_artifact_registry_repository.app.name
+  role       = "roles/artifactregistry.writer" # pushes images to this repository
+  member     = google_service_account.deploy.member
+}
+
+resource "google_secret_manager_secret_iam_member" "deploy" {
+  project   = data.google_project.this.project_id
+  secret_id = google_secret_manager_secret.app["db-password"].secret_id
+  role      = "roles/secretmanager.secretAccessor" # migrations sign in to the database; no other secret is read
+  member    = google_service_account.deploy.member
+}
+
+resource "google_storage_bucket_iam_member" "deploy_static" {
+  count = var.static_bucket ? 1 : 0
+
+  bucket = google_storage_bucket.static[0].name
+  role   = "roles/storage.objectUser" # collectstatic writes to this bucket
+  member = google_service_account.deploy.member
+}
+
+resource "google_service_account_iam_member" "deploy_acts_as" {
+  for_each = {
+    web   = google_service_account.web.name
+    tasks = google_service_account.tasks.name
+  }
+
+  service_account_id = each.value
+  role               = "roles/iam.serviceAccountUser" # starts versions as web; makes scheduler jobs and a task with a token of tasks
+  member             = google_service_account.deploy.member
+}
