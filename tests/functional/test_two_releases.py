@@ -135,7 +135,8 @@ def earlier_release(folder: Path) -> Path:
 
 
 def without(cause: str) -> None:
-    assert not os.environ.get("CI"), cause
+    if os.environ.get("CI"):
+        pytest.fail(cause, pytrace=False)
     pytest.skip(f"{cause}: an earlier release cannot be run")
 
 
