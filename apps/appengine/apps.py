@@ -1,6 +1,7 @@
 """The platform as a Django app."""
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class AppEngineConfig(AppConfig):
@@ -12,5 +13,8 @@ class AppEngineConfig(AppConfig):
     verbose_name = "App Engine"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, set the tracer."""
         from apps.appengine import checks  # noqa: F401, PLC0415  importing registers, once settings are there
+        from apps.appengine.spans.install import install  # noqa: PLC0415
+
+        install(settings.TRACE_EXPORT, settings.TRACE_SAMPLE_RATE, settings.PROJECT_ID)

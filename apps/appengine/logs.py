@@ -75,12 +75,8 @@ class CloudLoggingFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__()
-        environ = os.environ
-        self.project = environ.get("GOOGLE_CLOUD_PROJECT", "")
-        self.service = {
-            "service": environ.get("GAE_SERVICE") or environ.get("K_SERVICE") or "default",
-            "version": environ.get("GAE_VERSION") or environ.get("K_REVISION") or "",
-        }
+        self.project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+        self.service = service()
 
     def format(self, record: logging.LogRecord) -> str:
         extra = {name: value for name, value in vars(record).items() if name not in STANDARD}
@@ -134,6 +130,15 @@ class CloudLoggingFormatter(logging.Formatter):
                 names = {"requestMethod": "method", "requestUrl": "url", "status": "responseStatusCode"}
                 event["context"] = {"httpRequest": {names[name]: value for name, value in request.items()}}
         return event
+
+
+def service() -> dict[str, str]:
+    """The service and the version that run here, on App Engine or Cloud Run."""
+    environ = os.environ
+    return {
+        "service": environ.get("GAE_SERVICE") or environ.get("K_SERVICE") or "default",
+        "version": environ.get("GAE_VERSION") or environ.get("K_REVISION") or "",
+    }
 
 
 def severity(level: int) -> str:

@@ -22,6 +22,9 @@ from google.cloud import ndb
 from google.cloud.datastore_v1.types import datastore as api
 from google.cloud.ndb.context import get_context
 from google.cloud.ndb.model import _entity_from_protobuf, _entity_to_protobuf
+from opentelemetry.trace import SpanKind, get_tracer
+
+tracer = get_tracer(__name__)
 
 CALL_TIMEOUT_S = 10.0
 TRANSIENT = (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.InternalServerError)
@@ -116,7 +119,8 @@ def _call(name: str, request: Any, *, retry: bool = True) -> Any:
     # Google routes a call by this header (https://google.aip.dev/client-libraries/4222).
     metadata = [("x-goog-request-params", f"project_id={client.project}&database_id={client.database or ''}")]
     try:
-        return getattr(client.stub, name)(request, timeout=CALL_TIMEOUT_S, metadata=metadata)
+        with tracer.start_as_current_span(f"Datastore {name}", kind=SpanKind.CLIENT):
+            return getattr(client.stub, name)(request, timeout=CALL_TIMEOUT_S, metadata=metadata)
     except grpc.RpcError as error:
         fault = exceptions.from_grpc_error(error)  # type: ignore[no-untyped-call]  # ships no types
         if retry and isinstance(fault, TRANSIENT):

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.tasks import task
+from opentelemetry.trace import Span, use_span
 
 from apps.applications import health, routing
 from apps.applications.models import Application
 from apps.applications.routing import Destination
 from apps.core import datastore
-from apps.deliveries import in_flight, payloads, signing, transport
+from apps.deliveries import in_flight, payloads, signing, spans, transport
 from apps.deliveries.enqueue import enqueue
 from apps.deliveries.models import Attempt, Delivery, Message
 from apps.deliveries.record import Outcome, new_attempt_id, record, set_aside
@@ -45,6 +46,7 @@ class Sending:
     trigger: str
     started_at: datetime
     result: Future[Result]
+    span: Span
     planned_at: datetime | None = None  # None for what a person asked for: nothing planned it
 
     def outcome(self) -> Outcome:
@@ -91,12 +93,10 @@ def attempt_manually(
     destination = _destinations(application_id).get(endpoint_id)
     if destination is None:
         return
-    started_at, body = datetime.now(UTC), payloads.read(message)
-    result = in_flight.start(
-        endpoint_id, SUSPECTS_IN_FLIGHT, lambda: _post(message, body, destination, started_at)
-    )
-    if result:
-        finish(message, [Sending(destination, attempt_id, Attempt.MANUAL, started_at, result)])
+    body = payloads.read(message)
+    sending = _start(message, destination, body, SUSPECTS_IN_FLIGHT, attempt_id, Attempt.MANUAL)
+    if sending:
+        finish(message, [sending])
     else:
         # Not by enqueue(), which leaves what fails to the sweep: no ledger knows of this attempt yet. If it
         # raises, this task comes again.
@@ -136,15 +136,29 @@ def due_jobs(application_id: str, message_id: str, endpoint_ids: Sequence[str], 
 
 def send(job: Job, body: bytes, most_in_flight: int) -> Sending | None:
     """Start an automatic attempt and return at once: None when too many to the endpoint are in flight."""
-    started_at = datetime.now(UTC)
-    destination = job.destination
-    result = in_flight.start(
-        destination.id, most_in_flight, lambda: _post(job.message, body, destination, started_at)
+    planned_at, attempt_id = job.delivery.next_attempt_at, new_attempt_id()
+    return _start(
+        job.message, job.destination, body, most_in_flight, attempt_id, Attempt.SCHEDULED, planned_at
     )
-    if result is None:
-        return None
-    planned_at = job.delivery.next_attempt_at
-    return Sending(destination, new_attempt_id(), Attempt.SCHEDULED, started_at, result, planned_at)
+
+
+def _start(
+    message: Message,
+    destination: Destination,
+    body: bytes,
+    most_in_flight: int,
+    attempt_id: str,
+    trigger: str,
+    planned_at: datetime | None = None,
+) -> Sending | None:
+    started_at = datetime.now(UTC)
+    span = spans.start(
+        attempt_id=attempt_id, message_id=message.message_id, endpoint_id=destination.id, trigger=trigger
+    )
+    result = in_flight.start(
+        destination.id, most_in_flight, lambda: _post(message, body, destination, started_at, span)
+    )
+    return Sending(destination, attempt_id, trigger, started_at, result, span, planned_at) if result else None
 
 
 def finish(message: Message, sendings: Sequence[Sending]) -> None:
@@ -152,7 +166,8 @@ def finish(message: Message, sendings: Sequence[Sending]) -> None:
     outcomes = [sending.outcome() for sending in sendings]
     deliveries = record(message, outcomes)
     for sending, outcome, delivery in zip(sendings, outcomes, deliveries, strict=True):
-        _log(outcome, delivery, sending.planned_at)
+        with use_span(sending.span):
+            _log(outcome, delivery, sending.planned_at)
         if outcome.trigger == Attempt.SCHEDULED and delivery.is_pending:
             queue_attempt(delivery)
         if not outcome.result.succeeded or outcome.result.duration_ms > SLOW_MS:
@@ -190,11 +205,16 @@ def queue_attempt(delivery: Delivery) -> bool:
     )
 
 
-def _post(message: Message, body: bytes, destination: Destination, at: datetime) -> Future[Result]:
+def _post(
+    message: Message, body: bytes, destination: Destination, at: datetime, span: Span
+) -> Future[Result]:
     """Sign the bytes and send the very same bytes."""
     secret = destination.signing_secret()
     signed = signing.headers(secret, message.message_id, int(at.timestamp()), body)
-    return transport.post(destination.url, {**destination.headers(), **signed}, body)
+    with use_span(span):  # what the transport's thread logs is logged in it
+        result = transport.post(destination.url, {**destination.headers(), **signed}, body)
+    spans.end_with(span, result)
+    return result
 
 
 def _destinations(application_id: str) -> dict[str, Destination]:

@@ -272,6 +272,11 @@ if MEDIA_BUCKET:
 LOGGING_CONFIG = "apps.appengine.logs.configure"
 LOGGING = {"version": 1}  # not empty, or Django would not call it
 
+# Where spans are sent (the URL of an OTLP receiver; nowhere when empty), and the part of new traces that
+# is sampled. Of a trace that a caller began, the caller decides.
+TRACE_EXPORT: str = env("TRACE_EXPORT", default="")
+TRACE_SAMPLE_RATE: float = env.float("TRACE_SAMPLE_RATE", default=0.01)
+
 # Field encryption: "keyid:base64 of 32 bytes", separated by commas; the first one writes, all read.
 FIELD_ENCRYPTION_KEYS = [
     entry.strip() for entry in secret("FIELD_ENCRYPTION_KEYS").split(",") if entry.strip()

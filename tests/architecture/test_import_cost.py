@@ -24,6 +24,8 @@ UNWANTED = {
     "apps.appengine.local": "development only, not uploaded",
     "mysite.settings.local": "development only, not uploaded",
     "debug_toolbar": "a development requirement",
+    "opentelemetry.proto": "imported by the thread that sends spans",
+    "opentelemetry.sdk": "the start would cost 3 to 6 % more (docs/decisions/0027-spans.md)",
     "grpc_reflection": "a development requirement",
     "httpx": "aiohttp is the one HTTP library",
     "mypy": "a development requirement",
@@ -61,8 +63,13 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def imported() -> set[str]:
     """The modules of a fresh production process with main.app and every view in it."""
+    return modules_with()
+
+
+def modules_with(**variables: str) -> set[str]:
+    environment = {**ENVIRONMENT, **variables}
     started = subprocess.run(
-        [sys.executable, "-c", START], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", START], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert started.returncode == 0, started.stderr
     return set(json.loads(started.stdout))
@@ -75,6 +82,11 @@ def test_invariant_9_a_new_instance_imports_nothing_that_few_requests_need(impor
 
 def test_invariant_9_a_new_instance_imports_no_more_modules_than_agreed(imported: set[str]) -> None:
     assert len(imported) <= MOST_MODULES
+
+
+def test_invariant_9_sending_spans_costs_the_start_one_module(imported: set[str]) -> None:
+    sending = modules_with(TRACE_EXPORT="https://telemetry.googleapis.com/v1/traces")
+    assert sending - imported == {"apps.appengine.spans.sender"}
 
 
 # webhooks: begin

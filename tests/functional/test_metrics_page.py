@@ -11,6 +11,8 @@ import pytest
 from django.test import Client
 
 from apps.appengine.logs import CloudLoggingFormatter
+from apps.appengine.spans.sender import Sender
+from apps.appengine.spans.tracer import Tracer
 from apps.applications.models import Endpoint
 from apps.applications.routing import Route
 from apps.deliveries import replay
@@ -20,6 +22,7 @@ from tests.architecture.repository import ROOT
 from tests.architecture.test_document_contents import tables
 from tests.conftest import Receiver
 from tests.draining_backend import DrainingBackend
+from tests.with_services import free_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("private_endpoints", "datastore")]
 
@@ -166,6 +169,15 @@ def test_a_task_that_did_not_succeed_says_how_it_ended(events: list[dict[str, An
     assert all(fields(line) == documented("task") for line in events)
     assert {line["attempts"] for line in events} == {3}
     assert {line["queue"] for line in events} == {"default"}
+
+
+def test_spans_that_could_not_be_sent_are_counted(events: list[dict[str, Any]]) -> None:
+    sender = Sender(f"http://127.0.0.1:{free_port()}/v1/traces", {})
+    Tracer(sender.add, rate=1.0).start_span("one").end()
+    sender.close()
+    (line,) = events
+    assert fields(line) == documented("spans")
+    assert line["lost"] == 1
 
 
 def test_the_page_has_every_event_that_the_code_names() -> None:

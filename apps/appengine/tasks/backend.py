@@ -19,6 +19,7 @@ from django.tasks.exceptions import InvalidTask
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+from opentelemetry.trace import SpanKind, get_tracer
 
 from apps.appengine.tasks.body import Body
 from apps.appengine.tasks.exceptions import TaskNotCreated
@@ -26,6 +27,7 @@ from apps.appengine.tasks.execution import Outcome, run
 from apps.appengine.tasks.task import AnyResult, AnyTask, CloudTask
 
 logger = logging.getLogger(__name__)
+tracer = get_tracer(__name__)
 
 # https://cloud.google.com/tasks/docs/quotas: 100 KB a task for App Engine targets. Counted in thousands,
 # so that name and headers fit beside the body.
@@ -113,8 +115,12 @@ class CloudTasksBackend(BaseTaskBackend):
             run_after=task.run_after,
             body=body,
         )
+        attributes = {"task": task.module_path, "queue": task.queue_name}
         try:
-            client.create(request.queue_path(self.options, task.queue_name), cloud_task)
+            with tracer.start_as_current_span(
+                "Cloud Tasks CreateTask", kind=SpanKind.CLIENT, attributes=attributes
+            ):
+                client.create(request.queue_path(self.options, task.queue_name), cloud_task)
         except (GoogleAPIError, GoogleAuthError) as error:
             raise TaskNotCreated(f"{task.module_path} on queue {task.queue_name!r}: {error}") from error
 

@@ -13,10 +13,13 @@ from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import TaskError
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
+from opentelemetry.trace import SpanKind, StatusCode, get_tracer
 
 from apps.appengine.tasks.body import encode
 from apps.appengine.tasks.exceptions import PermanentTaskError, UnknownArguments
 from apps.appengine.tasks.task import AnyResult
+
+tracer = get_tracer(__name__)
 
 
 class Outcome(enum.Enum):
@@ -39,6 +42,24 @@ def run(backend: type[BaseTaskBackend], result: AnyResult) -> tuple[Outcome, Any
     An attempt that fails is reported FAILED although Cloud Tasks may try again: only the queue knows
     which attempt is the last.
     """
+    task = result.task
+    attributes: dict[str, str | int] = {
+        "task": task.module_path,
+        "queue": task.queue_name,
+        "attempts": len(result.worker_ids),
+    }
+    with tracer.start_as_current_span(
+        f"task {task.module_path}", kind=SpanKind.CONSUMER, attributes=attributes
+    ) as span:
+        outcome, result = _run(backend, result)
+        span.set_attribute("outcome", outcome.name.lower())
+        if outcome is not Outcome.SUCCEEDED:
+            span.set_status(StatusCode.ERROR)
+            span.set_attribute("error.type", result.errors[-1].exception_class_path)
+        return outcome, result
+
+
+def _run(backend: type[BaseTaskBackend], result: AnyResult) -> tuple[Outcome, AnyResult]:
     now = timezone.now()
     result = replace(result, status=TaskResultStatus.RUNNING, started_at=now, last_attempted_at=now)
     task_started.send(backend, task_result=result)

@@ -72,12 +72,10 @@ def test_a_later_version_may_append_fields() -> None:
     assert Trace.from_headers(f"01-{TRACE_ID}-{SPAN_ID}-01-what-ever").trace_id == TRACE_ID
 
 
-def test_an_outgoing_call_keeps_the_trace_in_a_span_of_its_own() -> None:
-    incoming = Trace.from_headers(TRACEPARENT)
-    outgoing = Trace.from_headers(incoming.traceparent)
-    assert (outgoing.trace_id, outgoing.sampled) == (TRACE_ID, True)
-    assert outgoing.span_id != SPAN_ID
-    assert incoming.traceparent != incoming.traceparent
+def test_what_an_outgoing_call_bears_is_the_place_it_was_made_in() -> None:
+    assert Trace.from_headers(TRACEPARENT).traceparent == TRACEPARENT
+    not_sampled = TRACEPARENT[:-2] + "00"
+    assert Trace.from_headers(not_sampled).traceparent == not_sampled
 
 
 def test_a_block_ends_with_the_trace_it_began_with() -> None:
@@ -138,3 +136,15 @@ def test_requests_without_a_header_do_not_share_a_trace(rf: RequestFactory) -> N
     for _ in range(2):
         TraceMiddleware(see(seen))(rf.get("/"))
     assert seen[0].trace_id != seen[1].trace_id
+
+
+@pytest.mark.parametrize(
+    ("route", "path"),
+    [
+        ("", "/"),
+        ("_tasks/<str:queue>/<str:path>", "/_tasks/<str:queue>/<str:path>"),
+        (r"^api/v1/app/(?P<app_id>[a-zA-Z0-9\-_.]{1,256})/msg/?$", "/api/v1/app/<app_id>/msg"),
+    ],
+)
+def test_a_route_reads_as_a_path(route: str, path: str) -> None:
+    assert trace.readable(route) == path

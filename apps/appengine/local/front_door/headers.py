@@ -67,6 +67,6 @@ def trace(headers: Mapping[str, str]) -> dict[str, str]:
     span, sampled = int(current.span_id, 16), int(current.sampled)
     made = {
         "X-Cloud-Trace-Context": f"{current.trace_id}/{span};o={sampled}",
-        "traceparent": f"00-{current.trace_id}-{current.span_id}-{sampled:02x}",
+        "traceparent": current.traceparent,
     }
     return {name: value for name, value in made.items() if name not in headers}
