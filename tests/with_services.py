@@ -18,10 +18,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import psycopg
+
 from apps.appengine.local import environment
 
 type Environment = dict[str, str]
 
+DB_PASSWORD = "of tests"
 DEBIAN = Path("/usr/lib/postgresql")  # VERSION/bin, which is not on PATH
 PROGRAMS = {"postgresql": ["postgres"], "redis": ["redis-server", "valkey-server"]}
 PACKAGED = {
@@ -98,8 +101,11 @@ def running(command: list[str], port: int, user: str | None = None) -> Iterator[
 
 
 @contextmanager
-def postgresql() -> Iterator[Environment]:
-    """A cluster that forgets: nothing is synchronised to disk. It refuses to run as root."""
+def postgresql(superuser: str = "app") -> Iterator[Environment]:
+    """A cluster that forgets: nothing is synchronised to disk. It refuses to run as root.
+
+    Over TCP it believes everybody; over the socket in DB_SOCKETS it asks for a password.
+    """
     user = "nobody" if os.geteuid() == 0 else None
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
@@ -108,12 +114,36 @@ def postgresql() -> Iterator[Environment]:
         if user and postgres.is_relative_to(environment.SERVICES):
             postgres = copied(postgres, Path(folder))
         data = f"{folder}/data"
-        options = ["--auth=trust", "--username=app", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", data]
-        initdb = [str(postgres.with_name("initdb")), *options]
+        (password := Path(folder, "password")).write_text(DB_PASSWORD)
+        trust = ["--auth-host=trust", "--auth-local=scram-sha-256", f"--pwfile={password}"]
+        options = [f"--username={superuser}", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", data]
+        initdb = [str(postgres.with_name("initdb")), *trust, *options]
         subprocess.run(initdb, check=True, user=user, stdout=subprocess.DEVNULL)
         options = ["-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F", "-c", "max_connections=200"]
         with running([str(postgres), "-D", data, *options], port, user):
-            yield {"DB_HOST": "127.0.0.1", "DB_PORT": str(port), "DB_NAME": "postgres", "DB_USER": "app"}
+            wait_for_postgresql(port, superuser)
+            yield {
+                "DB_HOST": "127.0.0.1",
+                "DB_PORT": str(port),
+                "DB_NAME": "postgres",
+                "DB_USER": superuser,
+                "DB_PASSWORD": DB_PASSWORD,
+                "DB_SOCKETS": folder,
+            }
+
+
+def wait_for_postgresql(port: int, user: str, seconds: float = 30) -> None:
+    """It listens before it answers. Raises OperationalError where it still refuses in the end."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            psycopg.connect(host="127.0.0.1", port=port, user=user, dbname="postgres").close()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def copied(postgres: Path, folder: Path) -> Path:
@@ -125,9 +155,9 @@ def copied(postgres: Path, folder: Path) -> Path:
 
 
 @contextmanager
-def redis() -> Iterator[Environment]:
-    """A server that keeps nothing."""
-    port = free_port()
+def redis(port: int = 0) -> Iterator[Environment]:
+    """A server that keeps nothing; without a `port` it takes a free one."""
+    port = port or free_port()
     command = [str(find("redis")), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     with tempfile.TemporaryDirectory(prefix="redis-") as folder, running([*command, "--dir", folder], port):
         yield {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(port)}

@@ -22,6 +22,7 @@ PLATFORM_TESTS = [
     "tests/functional/test_oidc.py",
     "tests/functional/test_secrets.py",
     "tests/functional/test_terraform.py::test_terraform_finds_it_valid",
+    "tests/functional/test_production.py::test_every_store_answers",
 ]
 
 

@@ -1,5 +1,7 @@
+from typing import Any
+
 import pytest
-from django.core.files.storage import default_storage
+from django.core.files.storage import default_storage, storages
 
 from apps.core import ids
 from apps.deliveries import payloads
@@ -47,3 +49,12 @@ def test_a_lost_file_is_an_error_and_no_empty_body() -> None:
     default_storage.delete(message.payload_file)
     with pytest.raises(OSError, match="payloads"):
         payloads.read(message)
+
+
+def test_payloads_are_in_storage_of_their_own_where_there_is_one(settings: Any) -> None:
+    backend = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = {**settings.STORAGES, "payloads": backend}
+    message = placed(b"x" * LARGEST)
+    assert storages["payloads"].exists(message.payload_file)
+    assert not default_storage.exists(message.payload_file)
+    assert payloads.read(message) == b"x" * LARGEST
