@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from apps.appengine import app_yaml
+from apps.appengine import app_yaml, queue_yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = ["app.yaml", "queue.yaml", "cron.yaml", "index.yaml", "requirements.txt", "pyproject.toml"]
@@ -246,6 +246,10 @@ IN_FILES: dict[str, tuple[Any, ...]] = {
     "nothing-reaches-the-app": (
         *("E081", "app.yaml", "  - url: /.*\n    script: auto\n", ""),
         *("/_tasks/default/a.task does not reach the app", "End the list with `- url: /.*`"),
+    ),
+    "a-file-for-everything": (
+        *("E081", "app.yaml", "    script: auto", "    static_files: index.html\n    upload: index.html"),
+        *("/_tasks/default/a.task does not reach the app: /.* takes it", "`script: auto`"),
     ),
     "the-app-before-its-static-files": (
         *("E082", "app.yaml", "handlers:\n", "handlers:\n  - url: /.*\n    script: auto\n"),
@@ -476,6 +480,13 @@ def test_a_check_of_other_settings_than_those_of_app_yaml_says_so(project: Proje
     assert_said(project, "W094", "app.yaml sets DB_NAME", "APP_YAML=app.yaml")
 
 
+def test_what_app_yaml_sets_counts_also_where_the_check_did_not_see_it(project: Project) -> None:
+    project.load()
+    project.variables(DATASTORE_EMULATOR_HOST="127.0.0.1:1")
+
+    assert project.ids() == {"E043", "W094"}
+
+
 def test_a_rendered_app_yaml_is_checked_in_place_of_the_other(project: Project) -> None:
     project.load()
     shutil.copy(project.folder / "app.yaml", project.folder / "app.shop.yaml")
@@ -501,6 +512,43 @@ def test_on_cloud_run_secrets_are_those_of_the_environment(project: Project) -> 
     assert_said(project, "E100", "the environment: SECRETS lacks DJANGO_SECRET_KEY")
     os.environ["DJANGO_SECRET_KEY"] = os.environ["FIELD_ENCRYPTION_KEYS"] = "given by the service"
     assert "E100" not in project.ids()
+
+
+@pytest.mark.parametrize(("allowed", "ids"), [("74", set()), ("73", {"E060"})])
+def test_the_last_connection_counts(project: Project, allowed: str, ids: set[str]) -> None:
+    project.variables(DB_MAX_CONNECTIONS=allowed)  # 2 x 1 x 32, and 10
+    project.load()
+
+    assert project.ids() == ids
+
+
+@pytest.mark.parametrize(("too_many", "ids"), [(0, set()), (1, {"E064"})])
+def test_the_last_thread_counts(project: Project, too_many: int, ids: set[str]) -> None:
+    queues = queue_yaml.read(ROOT / "queue.yaml").values()
+    others = sum(queue.max_concurrent_requests for queue in queues if queue.name != "default")
+    fitting = 55 - others  # nine tenths of 2 x 31
+    project.replace("queue.yaml", "requests: 2", f"requests: {fitting + too_many}")
+    project.load()
+
+    assert project.ids() == ids
+
+
+@pytest.mark.parametrize(("sent", "ids"), [(32, set()), (33, {"E062"}), (17, set()), (16, {"W063"})])
+def test_requests_fit_threads(project: Project, sent: int, ids: set[str]) -> None:
+    project.replace("app.yaml", "max_concurrent_requests: 31", f"max_concurrent_requests: {sent}")
+    project.load()
+
+    assert project.ids() & {"E062", "W063"} == ids
+
+
+@pytest.mark.parametrize(("seconds", "ids"), [(0, set()), (599, {"E057"}), (600, set())])
+def test_a_timeout_of_the_request_deadline_is_long_enough(
+    project: Project, seconds: int, ids: set[str]
+) -> None:
+    project.replace("app.yaml", "--timeout 0", f"--timeout {seconds}")
+    project.load()
+
+    assert project.ids() == ids
 
 
 def test_connections_do_not_count_without_a_database_server(project: Project) -> None:
