@@ -14,8 +14,6 @@ from tests.functional import production as deployment
 from tests.functional.production import HOST, PROJECT, Browser, Production
 from tests.with_services import ServiceMissing
 
-ROTATED = "DJANGO_SECRET_KEY=django-secret-key:2,DJANGO_SECRET_KEY_FALLBACKS=django-secret-key:1"
-
 
 @pytest.fixture(scope="module")
 def production() -> Iterator[Production]:
@@ -35,12 +33,12 @@ def somebody(production: Production) -> Browser:
     return browser
 
 
-def secrets(**versions: int) -> str:
-    """SECRETS of app.yaml with other versions: secrets(django_secret_key=2)."""
-    text = deployment.VARIABLES["SECRETS"]
-    for name, version in versions.items():
-        text = text.replace(f"{name.replace('_', '-')}:1", f"{name.replace('_', '-')}:{version}")
-    return text
+def django_keys(version: int, other: int) -> str:
+    """SECRETS of app.yaml with another version of Django's key, and a fallback unless that is 0."""
+    key = f"DJANGO_SECRET_KEY=django-secret-key:{version}"
+    fallback = f",DJANGO_SECRET_KEY_FALLBACKS=django-secret-key:{other}" if other else ""
+    pinned = deployment.VARIABLES["SECRETS"]
+    return pinned.replace("DJANGO_SECRET_KEY=django-secret-key:1", key + fallback)
 
 
 def test_every_store_answers(production: Production) -> None:
@@ -156,23 +154,27 @@ def test_pages_go_on_while_redis_is_down(production: Production, somebody: Brows
 def test_who_is_signed_in_stays_so_while_django_s_key_is_rotated(
     production: Production, somebody: Browser
 ) -> None:
-    stranger = Browser(production)
-    token = stranger.form_token("/sign-in")
-    rotated = secrets().replace("DJANGO_SECRET_KEY=django-secret-key:1", ROTATED)
-    production.restart(SECRETS=rotated)
+    """Read by all, then signed with, rolled back, signed with again, then the old one is gone."""
+    late = Browser(production)
+    token = late.form_token("/sign-in")
     try:
-        assert somebody.is_signed_in()
+        for key, other in ((1, 2), (2, 1)):
+            production.restart(SECRETS=django_keys(key, other))
+            assert somebody.is_signed_in()
         form = {"username": deployment.EMAIL, "password": deployment.PASSWORD, "csrfmiddlewaretoken": token}
-        assert stranger.open("/sign-in", form).status == 302, "a form that was open when the key changed"
-        # The last step, a deploy without the old key: who came by meanwhile bears the new one.
-        production.restart(SECRETS=secrets(django_secret_key=2))
-        assert somebody.is_signed_in()
+        assert late.open("/sign-in", form).status == 302, "a form that was open when the key changed"
+        production.restart(SECRETS=django_keys(1, 2))
+        assert late.is_signed_in()
+        for keys in ((2, 1), (2, 0)):
+            production.restart(SECRETS=django_keys(*keys))
+            assert somebody.is_signed_in()
+            assert late.is_signed_in()
     finally:
         production.restart()
 
 
 def test_without_the_fallback_a_new_key_ends_every_session(production: Production, somebody: Browser) -> None:
-    production.restart(SECRETS=secrets(django_secret_key=2))
+    production.restart(SECRETS=django_keys(2, 0))
     try:
         assert not somebody.is_signed_in()
     finally:
