@@ -47,18 +47,14 @@ def command() -> list[str]:
 
 def context() -> list[Path]:
     """What git tracks and .dockerignore lets through."""
-    patterns = [
-        line.strip()
-        for line in (ROOT / ".dockerignore").read_text().splitlines()
-        if line.strip() and not line.startswith("#")
-    ]
-    return [path for path in repository.tracked() if not is_ignored(path, patterns)]
+    return [path for path in repository.tracked() if not is_ignored(path)]
 
 
-def is_ignored(path: Path, patterns: list[str]) -> bool:
+def is_ignored(path: Path) -> bool:
     """The last pattern that matches decides: https://docs.docker.com/build/concepts/context/#syntax"""
     ignored = False
-    for pattern in patterns:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    for pattern in (line for line in lines if line and not line.startswith("#")):
         if matches(PurePosixPath(path), pattern.removeprefix("!")):
             ignored = not pattern.startswith("!")
     return ignored
@@ -66,7 +62,7 @@ def is_ignored(path: Path, patterns: list[str]) -> bool:
 
 def matches(path: PurePosixPath, pattern: str) -> bool:
     """Whether the pattern is that of the path or of a folder above it."""
-    regex = re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
+    regex = re.escape(pattern.strip("/")).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
     return any(re.fullmatch(regex, str(part)) for part in [path, *path.parents][:-1])
 
 

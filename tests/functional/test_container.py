@@ -135,6 +135,13 @@ def test_nothing_of_development_or_of_secrets_is_in_it(app: Path) -> None:
     assert {path.name.split(".")[0] for path in holding} == {"secrets"}  # the constant itself
 
 
+def test_user_10001_may_read_everything_though_root_owns_it(app: Path) -> None:
+    for path in app.rglob("*"):
+        assert path.stat().st_mode & 0o004, path
+        assert not path.is_dir() or path.stat().st_mode & 0o001, path
+        assert not path.stat().st_mode & 0o002, path
+
+
 def test_bytecode_is_compiled_and_valid_whatever_happens_to_file_times(app: Path) -> None:
     """PEP 552: flags 1, an unchecked hash."""
     (compiled,) = (app / "mysite/settings/__pycache__").glob("production.*.pyc")
