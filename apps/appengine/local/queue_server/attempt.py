@@ -102,7 +102,9 @@ class Sender:
             return Outcome(None, code_pb2.UNAVAILABLE, one_line(f"{type(error).__name__}: {error}"))
 
     async def _call_with_token(self, request: Any, headers: dict[str, str]) -> int:
-        return await self._call(self._http, request, URL(request.url), headers | self._authorization(request))
+        # The last one stays: aiohttp takes names that differ in case only for one.
+        sent = headers | self._authorization(request)
+        return await self._call(self._http, request, URL(request.url), sent)
 
     def _authorization(self, request: Any) -> dict[str, str]:
         """https://cloud.google.com/tasks/docs/creating-http-target-tasks#token"""
@@ -145,10 +147,7 @@ def app_engine_headers(task: Task, request: Any) -> dict[str, str]:
 
 def http_headers(task: Task, request: Any) -> dict[str, str]:
     """https://cloud.google.com/tasks/docs/creating-http-target-tasks#handler"""
-    headers = _own_headers(request)
-    if request.HasField("oidc_token"):  # takes the place of the task's own, however that is written
-        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-    return headers | {"User-Agent": HTTP_AGENT} | _task_headers("X-CloudTasks-", task)
+    return _own_headers(request) | {"User-Agent": HTTP_AGENT} | _task_headers("X-CloudTasks-", task)
 
 
 def one_line(text: str) -> str:
