@@ -82,9 +82,9 @@ def check_static_files(app: AppYaml) -> Iterator[CheckMessage]:
 
 
 def _app_engine_serves_static_files() -> bool:
-    """Neither a bucket nor the app itself does."""
-    bucket = settings.STORAGES["staticfiles"]["BACKEND"].startswith("storages.")
-    return not bucket and not any("whitenoise" in name for name in settings.MIDDLEWARE)
+    """Neither a bucket, which has a host of its own, nor the app itself does."""
+    ours = settings.STATIC_URL.startswith("/")
+    return ours and not any("whitenoise" in name for name in settings.MIDDLEWARE)
 
 
 def _static_root() -> str:
