@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from django.urls import get_resolver
 
 from tests.unit.appengine import example_tasks
 
@@ -39,6 +40,8 @@ both = pytest.mark.parametrize("send", [send_task, send_cron])
 
 @pytest.fixture(autouse=True)
 def _outside(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A process loads the site once, and its tasks check their queues then: before a test changes TASKS.
+    assert get_resolver().url_patterns
     settings.CRON_JOBS = "tests.unit.appengine.test_trust.jobs"
     monkeypatch.delenv("LOCAL_RUNTIME", raising=False)
     monkeypatch.delenv("GAE_ENV", raising=False)
