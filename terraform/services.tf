@@ -16,6 +16,7 @@ locals {
       "secretmanager.googleapis.com",
       "sqladmin.googleapis.com",
       "storage.googleapis.com",
+      "telemetry.googleapis.com", # takes the spans for Cloud Trace
     ],
     local.app_engine ? ["appengine.googleapis.com"] : ["run.googleapis.com"],
     local.in_network ? ["compute.googleapis.com", "servicenetworking.googleapis.com", "vpcaccess.googleapis.com"] : [],

@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("private_endpoints"
 
 PAGE = (ROOT / "docs/metrics.md").read_text()
 EVENTS_SECTION = PAGE.partition("## Events")[2].partition("\n## ")[0]
+TERRAFORM = "".join(path.read_text() for path in sorted((ROOT / "terraform").glob("*.tf")))
 # What every line of the log has, whatever it is about.
 COMMON = {"severity", "message", "time", "logger"}
 DRAFT = Draft(event_type="invoice.paid", payload=b'{"card": "a customer\'s"}')
@@ -184,3 +185,46 @@ def test_the_page_has_every_event_that_the_code_names() -> None:
     code = "".join(path.read_text() for path in (ROOT / "apps").rglob("*.py"))
     listed = {row[0].strip("`") for row in tables(EVENTS_SECTION)} - {"event"}
     assert set(re.findall(r'"event": "(\w+)"', code)) == listed
+
+
+def section(title: str) -> list[list[str]]:
+    """The rows of the table under a heading, without its head."""
+    return tables(PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0])[1:]
+
+
+def quoted(cell: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+def alerts_of(metric: str) -> set[str]:
+    """The alerts with a condition on the metric; `local.requests` stands for two of them."""
+    conditions = re.findall(r'^ +alert += "([a-z-]+)"(.*?)^ +\}', TERRAFORM, re.DOTALL | re.MULTILINE)
+    requests = set(re.findall(r'metric = "metric.type=\\"([^$"\\]+)', TERRAFORM))
+    return {
+        alert
+        for alert, rest in conditions
+        if metric in rest or (metric in requests and "local.requests.metric" in rest)
+    }
+
+
+def test_the_page_has_the_metrics_that_terraform_makes_with_their_labels_and_alerts() -> None:
+    made = re.findall(r"^ +(\w+) = \{\n +description = (.*?)^ +\}", TERRAFORM, re.DOTALL | re.MULTILINE)
+    assert len(made) > 5
+    labels = {
+        name: set(re.findall(r'"(\w+)"', "".join(re.findall(r"labels .*", rest)))) for name, rest in made
+    }
+    rows = section("Metrics made of the log")
+    assert {row[0].strip("`"): quoted(row[2]) for row in rows} == labels
+    for name, kind, _, _, alerts in rows:
+        metric = name.strip("`")
+        assert quoted(alerts) == alerts_of(f'log_metric["{metric}"]'), metric
+        assert kind.startswith("distribution") == ("value " in dict(made)[metric]), metric
+
+
+def test_the_page_has_every_metric_of_googles_that_terraform_looks_at() -> None:
+    looked_at = set(re.findall(r'metric\.type=\\"([a-z]+\.googleapis\.com/[^$"\\]+)', TERRAFORM))
+    assert len(looked_at) > 5
+    rows = section("Google's own metrics")
+    assert {row[0].strip("`") for row in rows} == looked_at
+    for metric, _, alerts in rows:
+        assert quoted(alerts) == alerts_of(metric.strip("`")), metric

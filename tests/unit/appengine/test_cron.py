@@ -62,6 +62,15 @@ def test_a_job_that_raises_answers_500_and_is_logged_once(
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.exc_info is not None
     assert name in record.getMessage()
+    assert (record.event, record.job, record.outcome) == ("cron", name, "failed")  # type: ignore[attr-defined]
+
+
+def test_a_run_logs_that_it_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    get("function")
+    (record,) = [record for record in caplog.records if getattr(record, "event", "") == "cron"]
+    assert (record.job, record.outcome) == ("function", "done")  # type: ignore[attr-defined]
+    assert record.duration_ms >= 0  # type: ignore[attr-defined]
 
 
 def test_an_unknown_name_is_not_found() -> None:

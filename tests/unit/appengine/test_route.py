@@ -210,6 +210,20 @@ def test_the_queue_in_the_path_must_be_the_one_that_sent_the_task() -> None:
     assert example_tasks.ran == []
 
 
+@pytest.mark.parametrize(
+    ("name", "outcome"), [("attempt_number", ""), ("fail", "failed"), ("give_up", "gave_up")]
+)
+def test_a_run_that_did_not_succeed_logs_an_event(
+    name: str, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(name, headers={"X-AppEngine-TaskRetryCount": "2"})
+
+    found = [record for record in caplog.records if getattr(record, "event", "") == "task"]
+    fields = ("task", "queue", "outcome", "attempts")
+    expected = [(f"{HERE}.{name}", "default", outcome, 3)] if outcome else []
+    assert [tuple(getattr(record, field) for field in fields) for record in found] == expected
+
+
 def test_only_post_runs_a_task() -> None:
     response = Client().get(f"/_tasks/default/{HERE}.remember", headers={"X-AppEngine-QueueName": "default"})
     assert response.status_code == 405
