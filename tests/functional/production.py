@@ -208,7 +208,7 @@ class Browser:
     def form_token(self, path: str) -> str:
         """What `csrf_token` put into the page's form."""
         found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.open(path).body)
-        assert found
+        assert found, self.production.log.read_text()[-4000:]
         return found[1]
 
     def sign_in(self) -> Answer:
@@ -243,6 +243,7 @@ def deployed(**variables: str) -> Iterator[Production]:
         production = prepared(Path(folder), stack, variables)
         production.start_redis()
         stack.callback(production.stop_redis)
+        production.manage("collectstatic", "--no-input", BUILD_MODE="1", GAE_ENV="")  # as the build does
         production.manage("migrate", "--no-input")
         production.api_key = production.python(FIRST_ROWS)
         production.start()
