@@ -1,6 +1,6 @@
 """Counts Datastore calls where they pass: a gRPC server between the client and the emulator.
 
-Knows nothing of the code under test: it forwards bytes, and parses a copy to count mutations.
+Knows nothing of the code under test: it forwards bytes, and parses a copy to count what is read and written.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from google.cloud.datastore_v1.types import CommitRequest
+from google.cloud.datastore_v1.types import CommitRequest, LookupRequest
 
 
 class Wire(grpc.GenericRpcHandler):
@@ -25,6 +25,8 @@ class Wire(grpc.GenericRpcHandler):
         """Forget what was counted and every fault."""
         self.calls: Counter[str] = Counter()
         self.mutations: list[tuple[str, str]] = []  # (insert | update | upsert | delete, kind)
+        self.looked_up: list[str] = []  # the kind of each key
+        self.sizes: dict[tuple[str, str], int] = {}  # bytes of the last state of each entity, by kind and key
         # For each coming Commit: a status to answer instead of forwarding ("before") or after it.
         self.commit_faults: list[tuple[str, grpc.StatusCode]] = []
 
@@ -37,6 +39,8 @@ class Wire(grpc.GenericRpcHandler):
         name = method.rpartition("/")[2]
         self.calls[name] += 1
         fault = ("", None)
+        if name == "Lookup":
+            self.looked_up += [key.path[-1].kind for key in LookupRequest.deserialize(request).keys]
         if name == "Commit":
             self._count_mutations(CommitRequest.deserialize(request))
             fault = self.commit_faults.pop(0) if self.commit_faults else fault
@@ -57,6 +61,7 @@ class Wire(grpc.GenericRpcHandler):
             entity = getattr(mutation, operation)
             key = entity if operation == "delete" else entity.key
             self.mutations.append((operation, key.path[-1].kind))
+            self.sizes[key.path[-1].kind, key.path[-1].name] = entity._pb.ByteSize()
 
 
 @contextmanager

@@ -140,7 +140,8 @@ def its_program_is_installed(words: list[str]) -> bool:
 
 def its_modules_and_files_exist(words: list[str]) -> bool:
     modules = [word.replace(".", "/") + ".py" for word in after(words, "-m")[:1]]
-    deployed = words[3:] if words[:3] == ["gcloud", "app", "deploy"] else []
+    files = [word for word in words[3:] if not word.startswith("-")]
+    deployed = files if words[:3] == ["gcloud", "app", "deploy"] else []
     named = [word for word in words if word.startswith(("tests/", "bench/"))]
     return all((ROOT / path).exists() for path in [*modules, *deployed, *named])
 
