@@ -13,11 +13,12 @@ locals {
     environment              = local.environment
   }
 
+  # Not DB_USER: app.yaml names it beside the version of its password, since both change in one commit when that
+  # is rotated (docs/operations.md), and what stands here would win.
   environment = merge(
     {
       CLOUD_TASKS_LOCATION = var.region
       DB_NAME              = google_sql_database.app.name
-      DB_USER              = google_sql_user.app.name
       MEDIA_BUCKET         = google_storage_bucket.media.name
     },
     # The socket wins over DB_HOST, so it is emptied where the private address is to be used.
