@@ -7,7 +7,7 @@ checks them.
 
 import re
 import shlex
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,16 +109,6 @@ def read(path: Path) -> AppYaml:
         env_variables=_env_variables(document, path.name),
         has_vpc_access=any(name.startswith("vpc_access") for name in document),
     )
-
-
-def lay_over(environ: MutableMapping[str, str], root: Path) -> None:
-    """Where APP_YAML names a file, relative to `root`, its env_variables replace those of the environment.
-
-    So a command on another machine (`check --deploy`, collectstatic) sees the settings that the file
-    will be deployed with. Raises ValueError or OSError as `read` does.
-    """
-    if name := environ.get("APP_YAML"):
-        environ.update(read(root / name).env_variables)
 
 
 def seconds(expiration: str, where: str) -> int:

@@ -1,13 +1,15 @@
 """The start of a production site: what it must have, and how it says what is missing."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from apps.appengine import app_yaml
 from apps.appengine.secrets import SecretsUnavailable
 
 EXIT_CODE = 3  # what tells gunicorn that another worker would fail too
@@ -30,6 +32,19 @@ def in_one_sentence() -> Iterator[None]:
             raise
         sys.stderr.write(f"{refusal}\n")
         raise SystemExit(EXIT_CODE) from None
+
+
+def as_app_yaml_says(environ: MutableMapping[str, str], root: Path) -> None:
+    """Where APP_YAML names a file, relative to `root`, its env_variables replace those of the environment.
+
+    So a command on another machine (`check --deploy`, collectstatic) sees the settings that the file
+    will be deployed with. Raises ImproperlyConfigured where it cannot be read.
+    """
+    if name := environ.get("APP_YAML"):
+        try:
+            environ.update(app_yaml.read(root / name).env_variables)
+        except (OSError, ValueError) as error:
+            raise ImproperlyConfigured(f"APP_YAML={name}: {error}") from error
 
 
 def require(name: str, value: str) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import environ
 
-from apps.appengine import app_yaml, cloud_run, secrets
+from apps.appengine import cloud_run, secrets, start
 
 cloud_run.require_project(os.environ)
 # Before base reads the environment: APP_YAML names a file to see the settings of before it is deployed,
 # SECRETS names variables and the pinned versions that fill them.
-app_yaml.lay_over(os.environ, Path(__file__).resolve().parents[2])
+start.as_app_yaml_says(os.environ, Path(__file__).resolve().parents[2])
 secrets.load(os.environ)
 
-from apps.appengine import hosts, start
+from apps.appengine import hosts
 from apps.core import encryption
 
 from .base import *  # noqa: F403  the settings below override the base

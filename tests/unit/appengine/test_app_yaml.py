@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
-from apps.appengine import app_yaml
+from apps.appengine import app_yaml, start
 
 
 def read(tmp_path: Path, text: str) -> app_yaml.AppYaml:
@@ -80,11 +81,19 @@ def test_the_first_handler_that_takes_a_path_gets_it(tmp_path: Path, path: str, 
 def test_variables_of_the_file_that_app_yaml_names_replace_those_of_the_environment(tmp_path: Path) -> None:
     (tmp_path / "app.shop.yaml").write_text("{entrypoint: x, env_variables: {DB_NAME: shop, LIMIT: 100}}")
     environ = {"APP_YAML": "app.shop.yaml", "DB_NAME": "mine", "HOME": "/"}
-    app_yaml.lay_over(environ, tmp_path)
+    start.as_app_yaml_says(environ, tmp_path)
     assert environ == {"APP_YAML": "app.shop.yaml", "DB_NAME": "shop", "LIMIT": "100", "HOME": "/"}
 
 
 def test_without_app_yaml_the_environment_stays_as_it_is(tmp_path: Path) -> None:
     environ: dict[str, str] = {}
-    app_yaml.lay_over(environ, tmp_path)
+    start.as_app_yaml_says(environ, tmp_path)
     assert environ == {}
+
+
+@pytest.mark.parametrize("text", [None, "env_variables: {}"])
+def test_a_file_that_cannot_be_read_stops_the_start_with_its_name(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "app.shop.yaml").write_text(text)
+    with pytest.raises(ImproperlyConfigured, match=r"APP_YAML=app\.shop\.yaml: .*app\.shop\.yaml"):
+        start.as_app_yaml_says({"APP_YAML": "app.shop.yaml"}, tmp_path)
