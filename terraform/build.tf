@@ -15,7 +15,10 @@ resource "google_cloudbuild_trigger" "main" {
   filename        = "cloudbuild.yaml"
   service_account = google_service_account.deploy.id
 
-  substitutions = { _DEPLOYMENT = jsonencode(local.deployment) }
+  substitutions = {
+    _DEPLOYMENT = jsonencode(local.deployment)
+    _TARGET     = var.target
+  }
 
   dynamic "repository_event_config" {
     for_each = local.build_is_connection ? [var.build_repository] : []

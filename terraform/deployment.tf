@@ -19,8 +19,11 @@ locals {
     {
       CLOUD_TASKS_LOCATION = var.region
       DB_NAME              = google_sql_database.app.name
+      DB_MAX_CONNECTIONS   = tostring(var.sql_max_connections)
       MEDIA_BUCKET         = google_storage_bucket.media.name
     },
+    local.app_engine ? { APPSPOT_DOMAIN = google_app_engine_application.app[0].default_hostname } : {},
+    var.domain != "" ? { ALLOWED_HOSTS = var.domain } : {},
     # The socket wins over DB_HOST, so it is emptied where the private address is to be used.
     var.sql_private_address ? {
       INSTANCE_CONNECTION_NAME = ""

@@ -1,14 +1,15 @@
-# What a deployment may do. Reading data is not in it, but for the password that migrations need.
+# What a deployment may do. It reads no data but the log, and no secret but the password that migrations need.
 resource "google_project_iam_member" "deploy" {
   for_each = toset([
-    "roles/cloudscheduler.admin",            # cron.yaml: App Engine's cron, or Cloud Scheduler's jobs
-    "roles/cloudsql.client",                 # migrations go through the proxy
-    "roles/cloudtasks.enqueuer",             # the smoke step creates one task ...
-    "roles/cloudtasks.queueAdmin",           # queue.yaml
-    "roles/cloudtasks.viewer",               # ... and waits until it is gone
-    "roles/datastore.indexAdmin",            # index.yaml
-    "roles/logging.logWriter",               # the build's own log
-    "roles/serviceusage.serviceUsageViewer", # gcloud asks which APIs are on before it deploys
+    "roles/cloudscheduler.admin",              # cron.yaml: App Engine's cron, or Cloud Scheduler's jobs
+    "roles/cloudsql.client",                   # migrations go through the proxy
+    "roles/cloudtasks.enqueuer",               # the smoke step creates one task ...
+    "roles/cloudtasks.queueAdmin",             # queue.yaml
+    "roles/cloudtasks.viewer",                 # ... and waits until it is gone
+    "roles/datastore.indexAdmin",              # index.yaml
+    "roles/logging.logWriter",                 # the build's own log
+    "roles/logging.viewer",                    # looks for errors of the new version while its traffic grows
+    "roles/serviceusage.serviceUsageConsumer", # gcloud asks which APIs are on, and uses them in the project's name
   ])
 
   project = data.google_project.this.project_id
@@ -53,22 +54,37 @@ resource "google_project_iam_member" "deploy_cloud_run" {
   member  = google_service_account.deploy.member
 }
 
-# Opens the service to everybody, as a site is; roles/run.admin would be the smallest role with it.
-resource "google_project_iam_custom_role" "open_service" {
-  count = local.app_engine ? 0 : 1
-
-  project     = data.google_project.this.project_id
-  role_id     = "openService"
-  title       = "Open a Cloud Run service to everybody"
-  permissions = ["run.services.getIamPolicy", "run.services.setIamPolicy"]
-}
-
-resource "google_project_iam_member" "deploy_opens_service" {
+# What is in predefined roles only beside much else.
+resource "google_project_iam_custom_role" "deploy_cloud_run" {
   count = local.app_engine ? 0 : 1
 
   project = data.google_project.this.project_id
-  role    = google_project_iam_custom_role.open_service[0].name # gcloud run deploy --allow-unauthenticated
+  role_id = "deployCloudRun"
+  title   = "Deploy to Cloud Run"
+  permissions = [
+    "run.services.getIamPolicy", # gcloud run deploy --allow-unauthenticated opens the service, as a site is ...
+    "run.services.setIamPolicy", # ... and roles/run.admin would be the smallest role with these
+    "storage.buckets.list",      # gcloud builds submit makes sure that its bucket is of this project
+  ]
+}
+
+resource "google_project_iam_member" "deploy_cloud_run_custom" {
+  count = local.app_engine ? 0 : 1
+
+  project = data.google_project.this.project_id
+  role    = google_project_iam_custom_role.deploy_cloud_run[0].name # as said there
   member  = google_service_account.deploy.member
+}
+
+resource "google_storage_bucket_iam_member" "deploy_source" {
+  for_each = local.app_engine ? toset([]) : toset([
+    "roles/storage.objectAdmin",        # gcloud builds submit uploads the source, and the build reads it
+    "roles/storage.legacyBucketReader", # it asks for the bucket first
+  ])
+
+  bucket = google_storage_bucket.source[0].name
+  role   = each.key
+  member = google_service_account.deploy.member
 }
 
 resource "google_artifact_registry_repository_iam_member" "deploy" {

@@ -28,3 +28,28 @@ resource "google_artifact_registry_repository" "app" {
 
   depends_on = [google_project_service.enabled]
 }
+
+# Where gcloud builds submit uploads what an image is built from: the name is gcloud's. Made here, since the
+# account that deploys may make no buckets.
+resource "google_storage_bucket" "source" {
+  #checkov:skip=CKV_GCP_62:nobody reads it but builds
+  #checkov:skip=CKV_GCP_78:each upload has a name of its own
+  count = local.app_engine ? 0 : 1
+
+  project                     = data.google_project.this.project_id
+  name                        = "${var.project}_cloudbuild"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  lifecycle_rule {
+    condition {
+      age = 7
+    }
+    action {
+      type = "Delete"
+    }
+  }
+
+  depends_on = [google_project_service.enabled]
+}

@@ -185,7 +185,8 @@ def test_a_plain_deployment_finds_what_terraform_makes() -> None:
 
 
 def test_every_name_laid_over_the_environment_is_one_that_the_settings_read() -> None:
-    settings = "".join(path.read_text() for path in (ROOT / "mysite/settings").glob("*.py"))
+    folders = (ROOT / "mysite/settings", ROOT / "apps/appengine")
+    settings = "".join(path.read_text() for folder in folders for path in folder.glob("*.py"))
     names = set(re.findall(r"^ +([A-Z][A-Z_]+) += ", ALL, re.MULTILINE))
     assert {"DB_NAME", "MEDIA_BUCKET", "REDIS_HOST"} <= names
     assert {name for name in names if f'"{name}"' not in settings} == set()

@@ -196,6 +196,18 @@ def test_a_build_that_failed_or_was_killed_is_done_again(project: Project) -> No
     assert project.call() == (0, "")
 
 
+def test_checkov_is_installed_once_into_an_environment_of_its_own(project: Project) -> None:
+    (project.root / "requirements-policy.txt").write_text("checkov==1\n")
+    code = "import sys; sys.path[:0] = ['apps/appengine/local']; import environment as e; e.install_policy()"
+    assert project.call()[0] == 0
+    said = [project.call(sys.executable, "-c", code) for _ in range(2)]
+    assert said == [(0, "Installing checkov from PyPI into .venv/policy, half a minute, once.\n"), (0, "")]
+    [command] = project.noted("requirements-policy.txt")
+    assert "--python" in command
+    assert "/.venv/policy/bin/python install" in command
+    assert "--require-hashes" in command
+
+
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no service can be had."""

@@ -199,6 +199,8 @@ def test_the_plain_deployment_is_all_that_the_deploy_program_asks_for(
 ) -> None:
     environment = {
         "CLOUD_TASKS_LOCATION": "europe-west1",
+        "APPSPOT_DOMAIN": f"{PROJECT}.appspot.com",
+        "DB_MAX_CONNECTIONS": "100",
         "DB_NAME": "app",
         "INSTANCE_CONNECTION_NAME": f"{PROJECT}:europe-west1:main",
         "MEDIA_BUCKET": f"{PROJECT}-media",
@@ -241,6 +243,7 @@ def test_cloud_build_is_given_the_same_as_is_put_out(apply: Callable[[str], Appl
         applied = apply(name)
         [trigger] = applied.made("google_cloudbuild_trigger")
         assert json.loads(trigger["substitutions"]["_DEPLOYMENT"]) == applied.deployment
+        assert trigger["substitutions"]["_TARGET"] == applied.variables.get("target", "appengine")
         assert trigger["location"] == location
         assert len(trigger["github"]) + len(trigger["repository_event_config"]) == 1
 
@@ -249,16 +252,20 @@ def test_first_secrets_are_valid_and_nothing_keeps_them_but_secret_manager(
     apply: Callable[[str], Applied],
 ) -> None:
     applied = apply("plain")
-    written = [one["secret_data_wo"] for one in applied.made("google_secret_manager_secret_version")]
+    written = {
+        one["secret"].rpartition("/")[2]: one["secret_data_wo"]
+        for one in applied.made("google_secret_manager_secret_version")
+    }
     [user] = applied.made("google_sql_user")
-    keys = [value for value in written if value.startswith("k1:")]
 
-    assert len(set(written)) == 3
-    assert user["password_wo"] in written
-    assert list(encryption.parse(tuple(keys))) == ["k1"]
+    assert set(written) == {"django-secret-key", "field-encryption-keys", "db-password"}
+    assert len(set(written.values())) == 3
+    assert len(written["django-secret-key"]) >= 50  # what check --deploy asks for
+    assert user["password_wo"] == written["db-password"]
+    assert list(encryption.parse((written["field-encryption-keys"],))) == ["k1"]
     state = applied.workspace.state()
     assert f"{PROJECT}-media" in state
-    assert not [value for value in [*written, *applied.workspace.randoms.secrets] if value in state]
+    assert not [value for value in [*written.values(), *applied.workspace.randoms.secrets] if value in state]
 
 
 def test_a_project_is_refused_in_the_workspace_of_another(workspace: Workspace) -> None:

@@ -157,6 +157,7 @@ def invented(type_name: str, name: str, type_: Any, config: dict[str, Any]) -> A
             f"{project}:{config.get('region')}:{config.get('name')}"
         ),
         ("google_sql_database_instance", "private_ip_address"): "10.9.0.2",
+        ("google_secret_manager_secret", "id"): f"projects/{project}/secrets/{config.get('secret_id')}",
         ("google_redis_instance", "host"): "10.9.0.3",
         ("google_redis_instance", "port"): 6379,
     }

@@ -93,7 +93,7 @@ def install_policy() -> None:
             print("Installing checkov from PyPI into .venv/policy, half a minute, once.", flush=True)
             if POLICY.exists():
                 shutil.rmtree(POLICY)
-            call([str(VENV / "bin" / "python"), "-m", "venv", "--without-pip", str(POLICY)])
+            call([str(VENV / "bin" / "python"), "-m", "venv", str(POLICY), "--without-pip"])
             install(POLICY_REQUIREMENTS, into=POLICY)
             stamp(POLICY, POLICY_REQUIREMENTS)
 
