@@ -1,6 +1,6 @@
 locals {
-  # Cloud Run's front end keeps paths that end in z to itself.
-  ready_path = local.app_engine ? "/readyz" : "/ready"
+  # Not /readyz: Cloud Run's front end keeps paths that end in z to itself.
+  ready_path = "/ready"
 }
 
 # Three places ask once a minute: 130,000 checks a month, of a free million. Each asks SQL, Datastore, cache and

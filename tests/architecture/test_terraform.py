@@ -221,17 +221,10 @@ def test_every_field_of_a_metric_belongs_to_its_event() -> None:
         assert {*re.findall(r"jsonPayload\.(\w+)", one), *labels} <= listed[event]
 
 
-def test_every_alert_is_one_that_was_agreed_upon() -> None:
-    assert {
-        "uptime",
-        "error-rate",
-        "latency",
-        "oldest-task-age",
-        "failed-cron",
-        "dead-letter-growth",
-        "database-connections",
-        "budget",
-    } == ALERTS
+def test_every_alert_has_a_runbook_of_its_name_and_every_runbook_an_alert() -> None:
+    page = (ROOT / "docs/operations.md").read_text().partition("\n## Alerts")[2].partition("\n## ")[0]
+    assert len(ALERTS) == 8
+    assert set(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE)) == ALERTS
 
 
 def test_every_kind_that_expires_has_a_policy_that_deletes_it() -> None:
