@@ -50,7 +50,7 @@ SECRETS = {
     "db-password:2": b"$the second",
 }
 # What only stand-ins need, and what keeps the client libraries from looking for the cloud.
-LOCAL = {"PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"}
+LOCAL = {"PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8", "TRACE_EXPORT": ""}
 
 
 @dataclass
