@@ -1,17 +1,20 @@
-"""The database password is rotated by the statements of docs/decisions/0023-production-settings.md."""
+"""The database's password is rotated by the commands of docs/operations.md, under a site that runs on."""
 
-import re
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
-import psycopg
 import pytest
 
+from tests import with_services
 from tests.functional import production as deployment
-from tests.functional.production import GOOGLE, ROOT, Browser, Production
+from tests.functional.production import GOOGLE, Browser, Production
+from tests.functional.runbook import blocks
 from tests.with_services import DB_PASSWORD, ServiceMissing
 
-PAGE = (ROOT / "docs/decisions/0023-production-settings.md").read_text()
-SHARE, BECOME_OWNER, ADMIT, ACT_AS_OWNER = re.findall(r"^```sql\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+ONCE, _, NEW_USER = blocks("The database's password")
+NEW_USER = NEW_USER.partition("\n")[2]  # without `gcloud sql users create`, which the test does itself
 SECOND = deployment.SECRETS["db-password:2"].decode()
 ROTATED = {
     "DB_USER": "app-2",
@@ -37,13 +40,23 @@ def production() -> Iterator[Production]:
         pytest.skip(str(missing))
 
 
-def run(production: Production, user: str, password: str, statements: str) -> None:
-    """As somebody types them, over the socket, who has nothing but that user's password."""
+def type_in(production: Production, commands: str) -> None:
+    """As somebody types them over the socket, with the passwords of the three users and no other right."""
+    passwords = Path(production.environment["HOME"], "pgpass")
+    users = {"postgres": DB_PASSWORD, "app": DB_PASSWORD, "app-2": SECOND}
+    passwords.write_text("".join(f"*:*:*:{user}:{password}\n" for user, password in users.items()))
+    passwords.chmod(0o600)
     folder, instance = (production.environment[n] for n in ("CLOUD_SQL_SOCKETS", "INSTANCE_CONNECTION_NAME"))
-    place = {"host": f"{folder}/{instance}", "port": production.environment["DB_PORT"], "dbname": "app"}
-    with psycopg.connect(**place, user=user, password=password, autocommit=True) as connection:
-        for statement in filter(None, map(str.strip, statements.split(";"))):
-            connection.execute(statement)
+    program = with_services.find("postgresql").resolve()
+    environment = {
+        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        "PGHOST": f"{folder}/{instance}",
+        "PGPORT": production.environment["DB_PORT"],
+        "PGPASSFILE": str(passwords),
+    }
+    command = ["bash", "-euc", commands]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def owners(production: Production) -> set[str]:
@@ -60,15 +73,13 @@ def test_a_second_user_takes_over_and_the_first_can_be_deleted(production: Produ
     somebody = Browser(production)
     assert somebody.sign_in().status == 302
     assert owners(production) == {"app"}
-    run(production, "postgres", DB_PASSWORD, SHARE)
-    run(production, "app", DB_PASSWORD, BECOME_OWNER)
+    type_in(production, ONCE)
     assert owners(production) == {"owners"}
     assert somebody.is_signed_in(), "the site runs on while its tables change hands"
 
     with deployment.google(production.environment["DB_PORT"], "app") as cursor:
         deployment.create_user(cursor, "app-2", SECOND)
-    run(production, "postgres", DB_PASSWORD, ADMIT)
-    run(production, "app-2", SECOND, ACT_AS_OWNER)
+    type_in(production, NEW_USER)
 
     # Both are valid at once, and what either makes belongs to the role.
     production.python(MAKE_TABLE.format(table="made_by_the_first"))

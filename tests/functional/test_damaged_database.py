@@ -1,8 +1,7 @@
-"""The database's password is rotated by the commands of docs/operations.md, with two users valid at once."""
+"""A damaged database is put aside by the commands of docs/operations.md."""
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from tests import with_services
 from tests.functional.runbook import blocks
 from tests.functional.system import ROOT
 
-ONCE, _, NEW_USER = blocks("The database's password")
 # `gcloud sql users create`, and the users that are there from the beginning.
 MAKE_USER = 'CREATE ROLE "{}" LOGIN CREATEDB CREATEROLE IN ROLE cloudsqlsuperuser'
 
@@ -49,37 +47,6 @@ def run(environment: dict[str, str], command: list[str], folder: Path = ROOT) ->
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stdout.strip()
-
-
-def migrate(shell: dict[str, str], user: str) -> None:
-    settings = {
-        "DJANGO_SETTINGS_MODULE": "mysite.settings.test",
-        "DB_HOST": shell["PGHOST"],
-        "DB_PORT": shell["PGPORT"],
-        "DB_NAME": "app",
-        "DB_USER": user,
-        "DB_SSLMODE": "disable",
-    }
-    run(shell | settings, [sys.executable, "manage.py", "migrate", "--no-input", "--verbosity", "0"])
-
-
-def test_two_users_work_at_once_and_whatever_one_makes_the_other_may_change(shell: dict[str, str]) -> None:
-    migrate(shell, "app")
-    run(shell, ["bash", "-euc", ONCE])
-    sql(shell, "first", "app", MAKE_USER.format("app-2"))
-    run(shell, ["bash", "-euc", NEW_USER.partition("\n")[2]])
-
-    # What Django made before the rotation, and what a migration makes after it, by either of them.
-    for user, other in (("app", "app-2"), ("app-2", "app")):
-        migrate(shell, user)
-        assert sql(shell, user, "app", "SELECT count(*) FROM accounts_user") == "0"
-        sql(shell, user, "app", "ALTER TABLE accounts_user ADD COLUMN note text; CREATE TABLE newer (id int)")
-        sql(shell, other, "app", "ALTER TABLE newer ADD COLUMN more int; INSERT INTO newer VALUES (1)")
-        sql(shell, other, "app", "DROP TABLE newer; ALTER TABLE accounts_user DROP COLUMN note")
-        assert (
-            sql(shell, user, "app", "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
-            == "owners"
-        )
 
 
 def test_a_damaged_database_is_put_aside_while_it_is_in_use(shell: dict[str, str]) -> None:
