@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 
 from apps.appengine.local import datastore_emulator
-from tests.with_services import free_port
+from apps.appengine.local.preflight import free_port
 
 EMBEDDED = "embedded"  # apps.appengine.local.datastore
 DATASTORE_EMULATOR = "datastore-emulator"  # Google's first: enforces indexes

@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg
 
 from apps.appengine.local import environment
+from apps.appengine.local.preflight import free_port
 
 type Environment = dict[str, str]
 
@@ -63,14 +64,6 @@ def in_packages(service: str) -> Path | None:
 
 def hidden() -> set[str]:
     return set(os.environ.get("WITHOUT", "").split(","))
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:

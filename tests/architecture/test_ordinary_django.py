@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from apps.appengine.local.preflight import free_port
 from tests.architecture import repository
-from tests.with_services import free_port
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,10 @@ import requests
 import yaml
 from psycopg import sql
 
+from apps.appengine.local.preflight import free_port
 from tests import datastores, google_identity, secret_manager, with_services
 from tests.google_identity import ServiceAccount
 from tests.secret_manager import SecretManager
-from tests.with_services import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 APP_YAML = yaml.safe_load((ROOT / "app.yaml").read_text())

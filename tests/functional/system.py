@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.with_services import free_port
+from apps.appengine.local.preflight import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

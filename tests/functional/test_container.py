@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from apps.appengine.local.preflight import free_port
 from tests import container_image
-from tests.with_services import free_port
 
 HOST = "web-123.europe-west1.run.app"
 DEPLOYED = {

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from google.cloud import datastore
 
+from apps.appengine.local.preflight import free_port
 from tests import datastores
 from tests.functional.datastore_writers import Writers, client_of, count_up, index_yaml, until_not_aborted
-from tests.with_services import free_port
 
 KILLS = 20
 WRITERS = 8

@@ -15,10 +15,10 @@ from google.cloud.tasks_v2 import Task as Message
 
 from apps.appengine import oidc
 from apps.appengine.local.issuer import keys
+from apps.appengine.local.preflight import free_port
 from apps.appengine.local.queue_server.attempt import Sender
 from apps.appengine.local.queue_server.store import Task
 from tests.conftest import Receiver
-from tests.with_services import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "tasks@local.iam.gserviceaccount.com"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from apps.appengine.local.preflight import free_port
 from apps.appengine.logs import CloudLoggingFormatter
 from apps.appengine.spans.sender import Sender
 from apps.appengine.spans.tracer import Tracer
@@ -22,7 +23,6 @@ from tests.architecture.repository import ROOT
 from tests.architecture.test_document_contents import tables
 from tests.conftest import Receiver
 from tests.draining_backend import DrainingBackend
-from tests.with_services import free_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("private_endpoints", "datastore")]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
+from apps.appengine.local.preflight import free_port
 from tests.conftest import Receiver
 from tests.draining_backend import DrainingBackend
-from tests.with_services import free_port
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 

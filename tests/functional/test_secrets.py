@@ -12,9 +12,9 @@ import yaml
 from django.core.exceptions import ImproperlyConfigured
 
 from apps.appengine import app_yaml, secrets
+from apps.appengine.local.preflight import free_port
 from apps.appengine.secrets import SecretsUnavailable
 from tests.secret_manager import SecretManager, serving
-from tests.with_services import free_port
 
 ROOT = Path(__file__).parents[2]
 

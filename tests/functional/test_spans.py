@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from apps.appengine.local.preflight import free_port
 from tests.conftest import Receiver
 from tests.functional.system import System, add_endpoint, recorded_messages, running, wait_until
 from tests.otlp_receiver import OtlpReceiver, attributes, receiving
-from tests.with_services import free_port
 
 REQUEST = "POST /api/v1/app/<app_id>/msg"
 TASK = "task apps.deliveries.fan_out.fan_out"

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from google.cloud.datastore import Client, Entity
 
+from apps.appengine.local.preflight import free_port
 from tests.datastores import as_emulator_host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,12 +127,6 @@ def wait_until(holds: Callable[[], bool], seconds: float, wanted: Callable[[], s
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds} s: {wanted()}"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

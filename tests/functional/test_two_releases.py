@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from apps.appengine.local.preflight import free_port
 from tests import datastores, with_services
 from tests.conftest import Receiver
 from tests.functional.system import ROOT, System, children, command_line, wait_until
@@ -103,7 +104,7 @@ def pipe(source: socket.socket, target: socket.socket) -> None:
 @contextmanager
 def queue_server(folder: Path, traffic: Traffic) -> Iterator[str]:
     """The address of a queue server that sends tasks to where traffic goes."""
-    address = f"127.0.0.1:{with_services.free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     options = {
         "--queue-yaml": ROOT / "queue.yaml",
         "--data": folder / "queues.sqlite3",

@@ -3,7 +3,7 @@
 import errno
 import fcntl
 import os
-import random
+import secrets
 import socket
 import time
 from pathlib import Path
@@ -74,7 +74,7 @@ def listen(port: int) -> list[socket.socket]:
 def free_port() -> int:
     """A port on 127.0.0.1 that nothing uses and no outgoing connection will be given."""
     while True:
-        port = random.choice(PRIVATE_PORTS)
+        port = secrets.choice(PRIVATE_PORTS)  # not `random`, which tests seed alike in each process
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -7,6 +7,7 @@ import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
 from apps.appengine import trace
+from apps.appengine.local.preflight import free_port
 from apps.appengine.logs import CloudLoggingFormatter
 from apps.appengine.spans.tracer import Span, Tracer
 from apps.applications.models import Endpoint
@@ -15,7 +16,6 @@ from apps.deliveries import attempt, spans
 from apps.deliveries.accept import Draft, accept
 from tests.conftest import Receiver
 from tests.draining_backend import DrainingBackend
-from tests.with_services import free_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("private_endpoints", "datastore")]
 

@@ -11,12 +11,12 @@ import pytest
 from google.oauth2.credentials import Credentials
 from opentelemetry.trace import SpanKind, StatusCode
 
+from apps.appengine.local.preflight import free_port
 from apps.appengine.spans import sender
 from apps.appengine.spans.sender import Sender
 from apps.appengine.spans.tracer import Tracer
 from tests.architecture.repository import ROOT
 from tests.otlp_receiver import OtlpReceiver, attributes, receiving
-from tests.with_services import free_port
 
 
 @pytest.fixture

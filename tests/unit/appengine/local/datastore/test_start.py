@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from apps.appengine.local.preflight import free_port
 from tests.unit.appengine.local.datastore.served import Served
-from tests.with_services import free_port
 
 MODULE = "apps.appengine.local.datastore"
 
