@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON_IN_VENV := .venv/bin/python
 
-.PHONY: help venv run test check format requirements bench bench-datastore
+.PHONY: help venv run test deploy rollback check format requirements bench bench-datastore
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,6 +15,12 @@ run: ## start everything locally, no cloud account needed (PORT=8080, LOCAL_HOME
 
 test: ## run all tests, the core on SQLite and PostgreSQL, with and without Redis
 	@exec ./test
+
+deploy: venv ## release this commit to PROJECT=... (TARGET=cloudrun, DRY_RUN=1: docs/deploy.md)
+	@exec $(PYTHON_IN_VENV) -m apps.appengine.deploy deploy
+
+rollback: venv ## go back to the version before, or to VERSION=..., in PROJECT=...
+	@exec $(PYTHON_IN_VENV) -m apps.appengine.deploy rollback
 
 bench: venv ## measure messages through a whole local run (MESSAGES=1000)
 	$(PYTHON_IN_VENV) -m bench.throughput

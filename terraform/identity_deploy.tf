@@ -1,4 +1,4 @@
-# What a deployment may do. It reads no data but the log, and no secret but the password that migrations need.
+# What a deployment may do. It reads no data but the log, and the secrets that migrations start with.
 resource "google_project_iam_member" "deploy" {
   for_each = toset([
     "roles/cloudscheduler.admin",              # cron.yaml: App Engine's cron, or Cloud Scheduler's jobs
@@ -96,9 +96,11 @@ resource "google_artifact_registry_repository_iam_member" "deploy" {
 }
 
 resource "google_secret_manager_secret_iam_member" "deploy" {
+  for_each = google_secret_manager_secret.app
+
   project   = data.google_project.this.project_id
-  secret_id = google_secret_manager_secret.app["db-password"].secret_id
-  role      = "roles/secretmanager.secretAccessor" # migrations sign in to the database; no other secret is read
+  secret_id = each.value.secret_id
+  role      = "roles/secretmanager.secretAccessor" # migrations start with the site's settings, which read all they name
   member    = google_service_account.deploy.member
 }
 

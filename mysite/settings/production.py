@@ -38,7 +38,7 @@ if not secrets.is_build(os.environ):
     start.require("FIELD_ENCRYPTION_KEYS", ",".join(FIELD_ENCRYPTION_KEYS))
     encryption.parse(tuple(FIELD_ENCRYPTION_KEYS))  # malformed ones are found here, not at their first use
 
-if cloud_run.is_here(os.environ):
+if TASK_OPTIONS["TARGET"] == "http":  # Cloud Run, or a deployment to it that is being checked
     ALLOWED_HOSTS = cloud_run.hosts(
         ALLOWED_HOSTS, TASK_OPTIONS["URL"], environ.Env().list("CLOUD_RUN_TAGS", default=[])
     )

@@ -5,6 +5,7 @@ import re
 import svix.api
 
 from apps.api.urls import VIEWS
+from apps.appengine.deploy.options import VARIABLES
 from tests.architecture.repository import ROOT
 
 ASKED = {
@@ -88,3 +89,9 @@ def test_every_variable_of_the_settings_is_in_the_example_or_in_operations() -> 
     read = set(re.findall(r'\benv(?:\.\w+)?\(\s*"([A-Z_]+)"', settings))
     told = (ROOT / ".env.example").read_text() + (ROOT / "docs/operations.md").read_text()
     assert not {name for name in read if name not in told}
+
+
+def test_the_page_about_deploying_has_every_variable_and_what_it_does() -> None:
+    text = (ROOT / "docs/deploy.md").read_text().partition("## Variables")[2]
+    rows = {row[0].strip("`"): row[1] for row in tables(text)[1:]}
+    assert rows == VARIABLES

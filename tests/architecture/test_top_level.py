@@ -17,6 +17,7 @@ REASONS = {
     "README.md": "where to begin",
     "app.yaml": "gcloud app deploy: the service",
     "apps": "the platform and what it carries",
+    "cloudbuild.yaml": "Cloud Build looks for it here: what a push to main does",
     "cron.yaml": "gcloud app deploy: the schedule",
     "index.yaml": "gcloud app deploy: Datastore's composite indexes",
     "main.py": "the entrypoint, main:app",
