@@ -5,12 +5,14 @@ import re
 from functools import cache
 from typing import Any
 
+from django.db.models import Model
 from rest_framework import serializers
 
 NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
 LARGEST_METADATA = 4096  # bytes of JSON
 MAX_RATE = 65_535
-OLD_NAMES = {"eventTypes": "filterTypes", "throttleRate": "rateLimit"}  # SDKs 1.x on the right
+# What SDKs 1.x and the open server call it on the right.
+OLD_NAMES = {"eventTypes": "filterTypes", "throttleRate": "rateLimit", "featureFlags": "featureFlag"}
 
 
 class Text(serializers.CharField):
@@ -90,11 +92,33 @@ class Input(serializers.Serializer[Any]):
         validated = _serializer(cls).run_validation(body)
         return {name: value for name, value in validated.items() if value is not None}
 
+    @classmethod
+    def read_all(cls, body: Any, model: type[Model]) -> dict[str, Any]:
+        """Every field, those that were not sent as a new `model` has them. Raises ValidationError."""
+        new = model()
+        return {name: getattr(new, name) for name in map(str, _serializer(cls).fields)} | cls.read(body)
+
+
+class Patch(Input):
+    """A request body of which everything may be left out: null is a value, and absent is as it was."""
+
+    @classmethod
+    def read(cls, body: Any) -> dict[str, Any]:
+        """The fields that were sent, null where it was. Raises ValidationError."""
+        validated: dict[str, Any] = _serializer(cls).run_validation(body)
+        return validated
+
+
+def assign(row: Model, values: dict[str, Any]) -> None:
+    """Set the row's columns, not yet written."""
+    for name, value in values.items():
+        setattr(row, name, value)
+
 
 @cache
 def _serializer(kind: type[Input]) -> Input:
     """One for the process. It keeps no state, and making one costs four times what using it does."""
-    return kind()
+    return kind(partial=issubclass(kind, Patch))
 
 
 def _aliases(name: str) -> list[str]:

@@ -11,7 +11,6 @@ from apps.api.exceptions import NotImplementedYet
 
 PLANNED = {
     "api/v1/admin/redrive-dlq": "POST",
-    "api/v1/app/{app_id}": "PATCH PUT",
     "api/v1/app/{app_id}/autoconfig": "POST",
     "api/v1/app/{app_id}/autoconfig/{autoconfig_id}": "DELETE",
     "api/v1/app/{app_id}/autoconfig/{autoconfig_id}/rotate": "POST",
@@ -19,7 +18,6 @@ PLANNED = {
     "api/v1/app/{app_id}/destination/{destination_id}": "DELETE GET PATCH PUT",
     "api/v1/app/{app_id}/destination/{destination_id}/secret/rotate": "POST",
     "api/v1/app/{app_id}/destination/{destination_id}/transformation": "GET PATCH",
-    "api/v1/app/{app_id}/endpoint/{endpoint_id}": "PATCH PUT",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/attempt-stats": "GET",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay": "POST",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": "PATCH PUT",
@@ -60,7 +58,6 @@ PLANNED = {
     "api/v1/environment/export": "POST",
     "api/v1/environment/import": "POST",
     "api/v1/event-type/import/openapi": "POST",
-    "api/v1/event-type/{event_type_name}": "DELETE PATCH PUT",
     "api/v1/operational-webhook/endpoint": "GET POST",
     "api/v1/operational-webhook/endpoint/{endpoint_id}": "DELETE GET PUT",
     "api/v1/operational-webhook/endpoint/{endpoint_id}/headers": "GET PUT",

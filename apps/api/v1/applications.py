@@ -1,5 +1,6 @@
 """Applications."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -9,7 +10,7 @@ from rest_framework.response import Response
 
 from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict
-from apps.api.fields import MAX_RATE, Input, Metadata, Name, Text
+from apps.api.fields import MAX_RATE, Input, Metadata, Name, Patch, Text, assign
 from apps.api.idempotency import digest, once
 from apps.api.views import View
 from apps.applications.models import Application
@@ -21,6 +22,10 @@ class ApplicationIn(Input):
     uid = Name(id_prefix=Application.ID_PREFIX, required=False, allow_null=True)
     throttle_rate = serializers.IntegerField(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
     metadata = Metadata(required=False, allow_null=True)
+
+
+class ApplicationPatch(Patch, ApplicationIn):
+    metadata = Metadata()
 
 
 def application_out(application: Application) -> dict[str, Any]:
@@ -72,11 +77,8 @@ class Applications(View):
                 uid=fields["uid"], defaults={**fields, "organization_id": self.organization_id}
             )
         else:
-            try:
-                with transaction.atomic():
-                    application = rows.create(organization_id=self.organization_id, **fields)
-            except IntegrityError:
-                raise Conflict("An application with this uid exists already.") from None
+            application = Application(organization_id=self.organization_id, **fields)
+            _save(application)
         return Response(application_out(application), 201 if created else 200)
 
 
@@ -84,8 +86,44 @@ class OneApplication(View):
     def get(self, _: Request, app_id: str) -> Response:
         return Response(application_out(find(self.organization_id, app_id)))
 
+    def put(self, request: Request, app_id: str) -> Response:
+        """Create or replace. An id is ours to give, so one that is unknown is 404."""
+        fields = ApplicationIn.read_all(request.data, Application)
+        is_uid = not app_id.startswith(Application.ID_PREFIX)
+        if is_uid and fields["uid"] is None:
+            fields["uid"] = app_id
+        try:
+            application = find(self.organization_id, app_id)
+        except Application.DoesNotExist:
+            if not is_uid:
+                raise
+            application = Application(organization_id=self.organization_id, **fields)
+            _save(application)
+            return Response(application_out(application), 201)
+        return self._change(application, fields)
+
+    def patch(self, request: Request, app_id: str) -> Response:
+        fields = ApplicationPatch.read(request.data)
+        return self._change(find(self.organization_id, app_id), fields)
+
+    def _change(self, application: Application, fields: dict[str, Any]) -> Response:
+        with change(application):
+            application.refresh_from_db()
+            assign(application, fields)
+            _save(application, [*fields, "updated_at"])
+        return Response(application_out(application))
+
     def delete(self, _: Request, app_id: str) -> Response:
         application = find(self.organization_id, app_id)
         with change(application):
             application.delete()
         return Response(status=204)
+
+
+def _save(application: Application, columns: Sequence[str] | None = None) -> None:
+    """Write all columns, or these. Raises Conflict."""
+    try:
+        with transaction.atomic():
+            application.save(update_fields=columns)
+    except IntegrityError:
+        raise Conflict("An application with this uid exists already.") from None

@@ -3,6 +3,7 @@
 import binascii
 import re
 from base64 import b64decode
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -12,8 +13,9 @@ from rest_framework.response import Response
 
 from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict
-from apps.api.fields import MAX_RATE, Input, Metadata, Name, Names, Text
+from apps.api.fields import MAX_RATE, Input, Metadata, Name, Names, Patch, Text, assign
 from apps.api.idempotency import digest, once
+from apps.api.not_implemented import refuse_fields
 from apps.api.v1 import applications
 from apps.api.views import View
 from apps.applications import addresses, endpoint_headers
@@ -22,6 +24,10 @@ from apps.core.snapshots import change
 
 LONGEST_URL = 65_536
 SIGNING_SECRET = re.compile(r"(?:whsec_)?(?P<base64>[a-zA-Z0-9+/]+={0,2})")
+NOT_UPDATED = [
+    "secret",
+    "headers",
+]  # by PUT and PATCH: there are paths for them, which keep what they replace
 KEY_BYTES = range(24, 76)  # Svix takes 24 to 75, Standard Webhooks wants 24 to 64
 
 
@@ -55,7 +61,7 @@ class Headers(serializers.DictField):
         return headers
 
 
-class EndpointIn(Input):
+class EndpointUpdate(Input):
     url = Text(max_length=LONGEST_URL)
     uid = Name(id_prefix=Endpoint.ID_PREFIX, required=False, allow_null=True)
     description = Text(required=False, allow_null=True, allow_blank=True)
@@ -64,8 +70,6 @@ class EndpointIn(Input):
     channels = Names(child=Name(max_length=128), max_length=10, required=False, allow_null=True)
     throttle_rate = serializers.IntegerField(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
     metadata = Metadata(required=False, allow_null=True)
-    secret = SigningSecret(required=False, allow_null=True)
-    headers = Headers(required=False, allow_null=True)
 
     def validate_url(self, url: str) -> str:
         try:
@@ -74,9 +78,20 @@ class EndpointIn(Input):
             raise serializers.ValidationError(str(error)) from error
         return url
 
+
+class EndpointIn(EndpointUpdate):
+    secret = SigningSecret(required=False, allow_null=True)
+    headers = Headers(required=False, allow_null=True)
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs["signing_secret"] = attrs.pop("secret", None)
         return attrs
+
+
+class EndpointPatch(Patch, EndpointUpdate):
+    description = Text(allow_blank=True)
+    disabled = serializers.BooleanField()
+    metadata = Metadata()
 
 
 def endpoint_out(endpoint: Endpoint) -> dict[str, Any]:
@@ -104,6 +119,27 @@ def find(application: Application, id_or_uid: str) -> Endpoint:
     return application.endpoints.get(**{column: id_or_uid})
 
 
+def create(application: Application, fields: dict[str, Any]) -> Endpoint:
+    """Raises Conflict."""
+    with change(application):
+        # The change holds the application's row: it is not deleted meanwhile, and the count holds.
+        application.refresh_from_db()
+        if application.endpoints.count() >= Endpoint.MAX_PER_APPLICATION:
+            raise Conflict(f"An application has at most {Endpoint.MAX_PER_APPLICATION} endpoints.")
+        endpoint = Endpoint(application=application, **fields)
+        _save(endpoint)
+    return endpoint
+
+
+def _save(endpoint: Endpoint, columns: Sequence[str] | None = None) -> None:
+    """Write all columns, or these. Raises Conflict."""
+    try:
+        with transaction.atomic():
+            endpoint.save(update_fields=columns)
+    except IntegrityError:
+        raise Conflict("An endpoint with this uid exists already.") from None
+
+
 class Endpoints(View):
     def get(self, request: Request, app_id: str) -> Response:
         page = pagination.sql_page(
@@ -122,22 +158,41 @@ class Endpoints(View):
         )
 
     def _create(self, application: Application, fields: dict[str, Any]) -> Response:
-        with change(application):
-            # The change holds the application's row: it is not deleted meanwhile, and the count holds.
-            application.refresh_from_db()
-            if application.endpoints.count() >= Endpoint.MAX_PER_APPLICATION:
-                raise Conflict(f"An application has at most {Endpoint.MAX_PER_APPLICATION} endpoints.")
-            try:
-                with transaction.atomic():
-                    endpoint = application.endpoints.create(**fields)
-            except IntegrityError:
-                raise Conflict("An endpoint with this uid exists already.") from None
-        return Response(endpoint_out(endpoint), 201)
+        return Response(endpoint_out(create(application, fields)), 201)
 
 
 class OneEndpoint(View):
     def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
         return Response(endpoint_out(find(applications.find(self.organization_id, app_id), endpoint_id)))
+
+    def put(self, request: Request, app_id: str, endpoint_id: str) -> Response:
+        """Create or replace; an id that is unknown is 404. Signing secret and headers stay as they are."""
+        refuse_fields(request.data, NOT_UPDATED)
+        application = applications.find(self.organization_id, app_id)
+        fields = EndpointUpdate.read_all(request.data, Endpoint)
+        is_uid = not endpoint_id.startswith(Endpoint.ID_PREFIX)
+        if is_uid and fields["uid"] is None:
+            fields["uid"] = endpoint_id
+        try:
+            endpoint = find(application, endpoint_id)
+        except Endpoint.DoesNotExist:
+            if not is_uid:
+                raise
+            return Response(endpoint_out(create(application, fields)), 201)
+        return self._change(application, endpoint, fields)
+
+    def patch(self, request: Request, app_id: str, endpoint_id: str) -> Response:
+        refuse_fields(request.data, NOT_UPDATED)
+        application = applications.find(self.organization_id, app_id)
+        endpoint = find(application, endpoint_id)
+        return self._change(application, endpoint, EndpointPatch.read(request.data))
+
+    def _change(self, application: Application, endpoint: Endpoint, fields: dict[str, Any]) -> Response:
+        with change(application):
+            endpoint.refresh_from_db()
+            assign(endpoint, fields)
+            _save(endpoint, [*fields, "updated_at"])
+        return Response(endpoint_out(endpoint))
 
     def delete(self, _: Request, app_id: str, endpoint_id: str) -> Response:
         application = applications.find(self.organization_id, app_id)

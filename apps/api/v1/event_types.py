@@ -9,26 +9,38 @@ from rest_framework.response import Response
 
 from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict
-from apps.api.fields import Input, Name, Names, Object, Text
+from apps.api.fields import Input, Name, Names, Object, Patch, Text, assign
 from apps.api.idempotency import digest, once
 from apps.api.views import View
 from apps.applications.models import EventType
 
 
-class EventTypeIn(Input):
-    name = Name()
+class FeatureFlags(Names):
+    """One name too, as the open server and SDKs 1.x send it."""
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        return super().to_internal_value([data] if isinstance(data, str) else data)
+
+
+class EventTypeUpdate(Input):
     description = Text(allow_blank=True)
     archived = serializers.BooleanField(required=False, allow_null=True)
     deprecated = serializers.BooleanField(required=False, allow_null=True)
     schemas = Object(required=False, allow_null=True)
     group_name = Name(required=False, allow_null=True)
-    feature_flags = Names(required=False, allow_null=True)
-    feature_flag = Name(required=False, allow_null=True)  # the open server and SDKs 1.x
+    feature_flags = FeatureFlags(required=False, allow_null=True)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if (single := attrs.pop("feature_flag", None)) and not attrs.get("feature_flags"):
-            attrs["feature_flags"] = [single]
-        return attrs
+    def validate_group_name(self, name: str | None) -> str:
+        return name or ""
+
+
+class EventTypeIn(EventTypeUpdate):
+    name = Name()
+
+
+class EventTypePatch(Patch, EventTypeUpdate):
+    archived = serializers.BooleanField()
+    deprecated = serializers.BooleanField()
 
 
 def event_type_out(event_type: EventType, *, with_content: bool = True) -> dict[str, Any]:
@@ -44,6 +56,11 @@ def event_type_out(event_type: EventType, *, with_content: bool = True) -> dict[
         "createdAt": event_type.created_at,
         "updatedAt": event_type.updated_at,
     }
+
+
+def find(organization_id: str, name: str) -> EventType:
+    """Raises EventType.DoesNotExist, for another organization's too."""
+    return EventType.objects.get(organization_id=organization_id, name=name)
 
 
 class EventTypes(View):
@@ -80,5 +97,35 @@ class EventTypes(View):
 
 class OneEventType(View):
     def get(self, _: Request, event_type_name: str) -> Response:
-        event_type = EventType.objects.get(organization_id=self.organization_id, name=event_type_name)
+        return Response(event_type_out(find(self.organization_id, event_type_name)))
+
+    def put(self, request: Request, event_type_name: str) -> Response:
+        """Create or replace."""
+        event_type, created = EventType.objects.update_or_create(
+            organization_id=self.organization_id,
+            name=event_type_name,
+            defaults=EventTypeUpdate.read_all(request.data, EventType),
+        )
+        return Response(event_type_out(event_type), 201 if created else 200)
+
+    def patch(self, request: Request, event_type_name: str) -> Response:
+        event_type = self._change(event_type_name, EventTypePatch.read(request.data))
         return Response(event_type_out(event_type))
+
+    def delete(self, request: Request, event_type_name: str) -> Response:
+        """Archive it; with `expunge`, delete it for good."""
+        if parameters.flag(request, "expunge", default=False):
+            find(self.organization_id, event_type_name).delete()
+        else:
+            self._change(event_type_name, {"archived": True})
+        return Response(status=204)
+
+    @transaction.atomic
+    def _change(self, event_type_name: str, fields: dict[str, Any]) -> EventType:
+        """Under the row's lock: a deletion comes before or after, not between."""
+        event_type = EventType.objects.select_for_update().get(
+            organization_id=self.organization_id, name=event_type_name
+        )
+        assign(event_type, fields)
+        event_type.save(update_fields=[*fields, "updated_at"])
+        return event_type

@@ -105,14 +105,94 @@ def test_a_deleted_application_is_gone(api: Api, application: Application) -> No
     api.delete(f"/api/v1/app/{application.pk}", status=404)
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
+FULL = {"name": "Acme", "uid": "acme", "throttleRate": 7, "metadata": {"plan": "pro"}}
+
+
+def test_put_makes_an_application_of_the_uid_in_the_path_and_then_replaces_it(api: Api) -> None:
+    created = api("PUT", "/api/v1/app/acme", {"name": "x", "throttleRate": 7, "metadata": {"a": "b"}}, 201)
+    ApplicationOut.model_validate_json(created.text, strict=True)
+    assert created.json["uid"] == "acme"
+    replaced = api("PUT", "/api/v1/app/acme", {"name": "y"}, 200).json
+    ApplicationOut.model_validate(replaced)
+    assert (replaced["id"], replaced["uid"], replaced["name"]) == (created.json["id"], "acme", "y")
+    assert (replaced["throttleRate"], replaced["metadata"]) == (None, {})
+    assert replaced["createdAt"] == created.json["createdAt"] < replaced["updatedAt"]
+    assert api.get("/api/v1/app/acme").json == replaced
+
+
+def test_put_by_id_replaces_the_uid_too(api: Api, application: Application) -> None:
+    assert api("PUT", f"/api/v1/app/{application.pk}", {"name": "x", "uid": "y"}, 200).json["uid"] == "y"
+    assert api("PUT", f"/api/v1/app/{application.pk}", {"name": "x"}, 200).json["uid"] is None
+
+
+def test_put_of_an_unknown_id_makes_nothing(api: Api) -> None:
+    api("PUT", "/api/v1/app/app_2mXnN2vPgy2yYmJzzyVY1LxTeWU", {"name": "x"}, 404)
+    assert not Application.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", "new"), ("uid", "new"), ("throttleRate", 9), ("rateLimit", 9), ("metadata", {"c": "d"})],
+)
+def test_patch_changes_what_is_sent_and_nothing_else(api: Api, field: str, value: Any) -> None:
+    created = api.post("/api/v1/app", FULL, status=201).json
+    patched = api("PATCH", "/api/v1/app/acme", {field: value}, 200)
+    ApplicationOut.model_validate_json(patched.text, strict=True)
+    expected = {**created, field: value, "updatedAt": patched.json["updatedAt"]}
+    if value == 9:
+        expected |= {"throttleRate": 9, "rateLimit": 9}
+    assert patched.json == expected
+    assert api.get(f"/api/v1/app/{created['id']}").json == expected
+
+
+def test_patch_tells_null_from_absent(api: Api) -> None:
+    api.post("/api/v1/app", FULL, status=201)
+    assert api("PATCH", "/api/v1/app/acme", {}, 200).json["throttleRate"] == 7
+    patched = api("PATCH", "/api/v1/app/acme", {"throttleRate": None, "uid": None}, 200).json
+    assert (patched["throttleRate"], patched["uid"], patched["metadata"]) == (None, None, {"plan": "pro"})
+    for field in ("name", "metadata"):
+        (item,) = api("PATCH", f"/api/v1/app/{patched['id']}", {field: None}, 422).json["detail"]
+        assert item["loc"] == ["body", field]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_uid_that_another_application_bears_is_a_conflict(
+    api: Api, application: Application, method: str
+) -> None:
+    api.post("/api/v1/app", FULL, status=201)
+    body = {"name": "x", "uid": application.uid}
+    assert api(method, "/api/v1/app/acme", body, 409).json["code"] == "conflict"
+    assert api.get("/api/v1/app/acme").json["name"] == "Acme"
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_each_change_is_one_of_the_applications_snapshot(
+    api: Api, application: Application, method: str
+) -> None:
+    api(method, f"/api/v1/app/{application.pk}", {"name": "x"}, 200)
+    assert Application.objects.get().generation != application.generation
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_only_the_owner_reaches_an_application(
     api: Api, stranger: Api, nobody: Api, application: Application, method: str
 ) -> None:
+    body = {} if method == "PATCH" else None
     for name in (application.pk, application.uid):
-        assert stranger(method, f"/api/v1/app/{name}", status=404).json["code"] == "not_found"
-        nobody(method, f"/api/v1/app/{name}", status=401)
-    api(method, f"/api/v1/app/{application.pk}")
+        assert stranger(method, f"/api/v1/app/{name}", body, 404).json["code"] == "not_found"
+        nobody(method, f"/api/v1/app/{name}", body, 401)
+    api(method, f"/api/v1/app/{application.pk}", body)
+
+
+def test_a_strangers_put_reaches_no_application_of_the_owner(
+    api: Api, stranger: Api, nobody: Api, application: Application
+) -> None:
+    body = {"name": "mine"}
+    stranger("PUT", f"/api/v1/app/{application.pk}", body, 404)
+    nobody("PUT", f"/api/v1/app/{application.pk}", body, 401)
+    theirs = stranger("PUT", f"/api/v1/app/{application.uid}", body, 201).json  # a uid of their own
+    assert theirs["id"] != application.pk
+    assert api.get(f"/api/v1/app/{application.uid}").json["name"] == "Customer"
 
 
 @pytest.mark.parametrize("name", ["no_endpoints", "disabled_endpoints", "svix_play_endpoints"])

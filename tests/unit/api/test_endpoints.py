@@ -180,6 +180,150 @@ def test_endpoints_are_listed_newest_first_forwards_and_backwards(
     assert pages(f"{path}?order=ascending") == [ids[::-1]]
 
 
+FULL = {
+    "url": URL,
+    "uid": "main",
+    "description": "The main one",
+    "disabled": True,
+    "eventTypes": ["a"],
+    "channels": ["x"],
+    "throttleRate": 5,
+    "metadata": {"a": "b"},
+}
+
+
+def test_put_makes_an_endpoint_of_the_uid_in_the_path_and_then_replaces_it(api: Api, path: str) -> None:
+    body = {name: value for name, value in FULL.items() if name != "uid"}
+    created = api("PUT", f"{path}/main", body, 201)
+    EndpointOut.model_validate_json(created.text, strict=True)
+    assert created.json | FULL == created.json
+    replaced = api("PUT", f"{path}/main", {"url": f"{URL}2"}, 200).json
+    EndpointOut.model_validate(replaced)
+    assert (replaced["id"], replaced["uid"], replaced["url"]) == (created.json["id"], "main", f"{URL}2")
+    assert (replaced["description"], replaced["disabled"], replaced["metadata"]) == ("", False, {})
+    assert (replaced["eventTypes"], replaced["channels"], replaced["throttleRate"]) == (None, None, None)
+    assert api.get(f"{path}/main").json == replaced
+
+
+def test_put_leaves_signing_secret_and_headers_as_they_are(
+    api: Api, path: str, add_endpoint: Callable[..., Endpoint]
+) -> None:
+    endpoint = add_endpoint(URL, headers={"X-A": "b"})
+    api("PUT", f"{path}/{endpoint.pk}", {"url": f"{URL}2", "uid": "new"}, 200)
+    changed = Endpoint.objects.get()
+    assert (changed.uid, changed.url) == ("new", f"{URL}2")
+    assert (changed.signing_secret, changed.headers) == (endpoint.signing_secret, {"X-A": "b"})
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("field", ["secret", "headers"])
+def test_what_has_a_path_of_its_own_is_not_ignored_in_silence(
+    api: Api, path: str, add_endpoint: Callable[..., Endpoint], method: str, field: str
+) -> None:
+    body = {"url": URL, field: {"X-A": "b"}}
+    assert field in api(method, f"{path}/{add_endpoint(URL).pk}", body, 501).json["detail"]
+
+
+def test_put_of_an_unknown_id_makes_nothing(api: Api, path: str) -> None:
+    api("PUT", f"{path}/ep_2mXnN2vPgy2yYmJzzyVY1LxTeWU", {"url": URL}, 404)
+    assert not Endpoint.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("url", f"{URL}2"),
+        ("uid", "new"),
+        ("description", ""),
+        ("disabled", False),
+        ("eventTypes", ["b", "c"]),
+        ("filterTypes", ["b", "c"]),
+        ("channels", ["y"]),
+        ("throttleRate", 9),
+        ("rateLimit", 9),
+        ("metadata", {}),
+        ("eventTypes", None),
+        ("channels", None),
+        ("throttleRate", None),
+        ("uid", None),
+    ],
+)
+def test_patch_changes_what_is_sent_and_nothing_else(api: Api, path: str, field: str, value: Any) -> None:
+    created = api.post(path, FULL, status=201).json
+    patched = api("PATCH", f"{path}/main", {field: value, "version": 1}, 200)
+    EndpointOut.model_validate_json(patched.text, strict=True)
+    expected = {**created, field: value, "updatedAt": patched.json["updatedAt"]}
+    for names in (["eventTypes", "filterTypes"], ["throttleRate", "rateLimit"]):
+        if field in names:
+            expected |= dict.fromkeys(names, value)
+    assert patched.json == expected
+    assert api.get(f"{path}/{created['id']}").json == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("url", None),
+        ("description", None),
+        ("disabled", None),
+        ("metadata", None),
+        ("eventTypes", []),
+        ("url", "http://127.0.0.1/"),
+        ("throttleRate", 0),
+        ("uid", "ep_1"),
+        ("channels", "x"),
+    ],
+)
+def test_a_patch_with_a_bad_field_is_422_and_changes_nothing(
+    api: Api, path: str, field: str, value: Any
+) -> None:
+    created = api.post(path, FULL, status=201).json
+    (item, *_) = api("PATCH", f"{path}/main", {"description": "new", field: value}, 422).json["detail"]
+    assert item["loc"] == ["body", field]
+    assert api.get(f"{path}/main").json == created
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_uid_that_another_endpoint_bears_is_a_conflict(
+    api: Api, path: str, add_endpoint: Callable[..., Endpoint], method: str
+) -> None:
+    add_endpoint(URL, uid="one")
+    add_endpoint(URL, uid="two")
+    assert api(method, f"{path}/two", {"url": URL, "uid": "one"}, 409).json["code"] == "conflict"
+    assert Endpoint.objects.filter(uid="two").count() == 1
+
+
+def test_put_keeps_to_the_limit_of_endpoints(api: Api, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Endpoint, "MAX_PER_APPLICATION", 1)
+    api("PUT", f"{path}/one", {"url": URL}, 201)
+    api("PUT", f"{path}/one", {"url": URL}, 200)
+    api("PUT", f"{path}/two", {"url": URL}, 409)
+
+
+def test_what_put_and_patch_change_shows_on_the_route(
+    api: Api, path: str, application: Application, route_of: Callable[[], Route]
+) -> None:
+    generations = {application.generation}
+    for method, url in (("PUT", URL), ("PUT", f"{URL}2"), ("PATCH", f"{URL}3")):
+        api(method, f"{path}/main", {"url": url})
+        assert [one.url for one in route_of().destinations] == [url]
+        generations.add(Application.objects.get().generation)
+    assert len(generations) == 4, "every change is one of the application's snapshot"
+
+
+def test_a_strangers_put_and_patch_change_nothing(
+    api: Api, stranger: Api, nobody: Api, path: str, add_endpoint: Callable[..., Endpoint]
+) -> None:
+    endpoint = add_endpoint(URL, uid="one")
+    other = api.post("/api/v1/app", {"name": "other"}).json["id"]
+    for method in ("PUT", "PATCH"):
+        for name in (endpoint.pk, "one", "two"):
+            stranger(method, f"{path}/{name}", {"url": f"{URL}2"}, 404)
+            nobody(method, f"{path}/{name}", {"url": f"{URL}2"}, 401)
+        api(method, f"/api/v1/app/{other}/endpoint/{endpoint.pk}", {"url": f"{URL}2"}, 404)
+    assert [one.url for one in Endpoint.objects.all()] == [URL]
+
+
 @pytest.mark.parametrize(
     ("method", "below"), [("GET", ""), ("GET", "/secret"), ("GET", "/headers"), ("DELETE", "")]
 )

@@ -51,4 +51,4 @@ def test_what_works_is_not_planned_any_more() -> None:
 
 
 def test_501_is_not_for_those_without_a_key(nobody: Api) -> None:
-    nobody("PATCH", "/api/v1/app/some-id", status=401)
+    nobody("GET", "/api/v1/connector", status=401)
