@@ -1,4 +1,4 @@
-"""`Authorization: Bearer KEY`: an API key acts for its whole organization."""
+"""`Authorization: Bearer`: an API key acts for its whole organization, a token for one application."""
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -6,6 +6,7 @@ from rest_framework.request import Request
 
 from apps.accounts import credentials
 from apps.accounts.credentials import Credential
+from apps.applications import tokens
 
 
 class BearerAuthentication(BaseAuthentication):
@@ -13,12 +14,14 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Credential, None] | None:
         """None without a Bearer header, which the permission check then refuses with 401."""
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        credential = credentials.authenticate(key.strip())
+        text = text.strip()
+        read = tokens.authenticate if text.startswith(tokens.PREFIX) else credentials.authenticate
+        credential = read(text)
         if credential is None:
-            raise AuthenticationFailed("Unknown or revoked API key.")
+            raise AuthenticationFailed("Unknown, revoked or expired credential.")
         return credential, None
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002  DRF's signature

@@ -79,6 +79,8 @@ class Input(serializers.Serializer[Any]):
     """A request body: camelCase outside, the model's names inside. Other fields are ignored, as Svix does."""
 
     def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, dict):  # within another input
+            raise serializers.ValidationError({"non_field_errors": ["Must be a JSON object."]})
         names = self.fields.keys()
         sent = {name: data[alias] for name in names for alias in _aliases(name) if alias in data}
         try:

@@ -30,9 +30,10 @@ def digest(view: View, *path: str) -> str | None:
     return hashlib.sha256(bound_to.encode()).hexdigest()
 
 
-def once(digest: str | None, act: Callable[[], Response]) -> Response:
+def once(digest: str | None, act: Callable[[], Response], *, secret: bool = False) -> Response:
     """Run `act` in a transaction and keep its answer, or return the one that is kept.
 
+    A `secret` answer is kept encrypted.
     A second request while the first runs waits for it: on the row on PostgreSQL, on the write lock on
     SQLite.
     """
@@ -45,10 +46,12 @@ def once(digest: str | None, act: Callable[[], Response]) -> Response:
                 kept = IdempotentResponse.objects.create(digest=digest)
         except IntegrityError:
             kept = IdempotentResponse.objects.get(digest=digest)
-            return Response(kept.body, kept.status)
+            return Response(kept.body if kept.secret_body is None else kept.secret_body, kept.status)
         response = act()
-        kept.status, kept.body = response.status_code, response.data
-        kept.save(update_fields=["status", "body"])
+        column = "secret_body" if secret else "body"
+        kept.status = response.status_code
+        setattr(kept, column, response.data)
+        kept.save(update_fields=["status", column])
         return response
 
 

@@ -6,6 +6,8 @@ from django.urls import URLPattern, re_path
 
 from apps.api.fields import NAME
 from apps.api.not_implemented import PLANNED
+from apps.api.scopes import FOR_TOKENS
+from apps.api.v1.application_tokens import ExpireAllTokens, PortalAccess
 from apps.api.v1.applications import Applications, OneApplication
 from apps.api.v1.attempts import AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
 from apps.api.v1.endpoints import EndpointHeaders, Endpoints, EndpointSecret, OneEndpoint
@@ -29,6 +31,9 @@ VIEWS: dict[str, type[View]] = {
     "api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend": Resend,
     "api/v1/app/{app_id}/attempt/msg/{msg_id}": AttemptsOfMessage,
     "api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}": AttemptsOfEndpoint,
+    "api/v1/auth/app-portal-access/{app_id}": PortalAccess,
+    "api/v1/auth/dashboard-access/{app_id}": PortalAccess,
+    "api/v1/auth/app/{app_id}/expire-all": ExpireAllTokens,
     "api/v1/event-type": EventTypes,
     "api/v1/event-type/{event_type_name}": OneEventType,
 }
@@ -37,7 +42,9 @@ VIEWS: dict[str, type[View]] = {
 def route(path: str) -> URLPattern:
     """A path, with or without a trailing slash. Without a view of its own it answers 501."""
     pattern = re.sub(r"{(\w+)}", rf"(?P<\1>{NAME.pattern})", path)
-    view = VIEWS.get(path, View).as_view(planned=PLANNED.get(path, "").split())
+    view = VIEWS.get(path, View).as_view(
+        planned=PLANNED.get(path, "").split(), for_tokens=FOR_TOKENS.get(path, {})
+    )
     return re_path(rf"^{pattern}/?$", view)
 
 

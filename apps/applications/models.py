@@ -29,7 +29,7 @@ def new_signing_secret() -> str:
 class Application(Snapshotted):
     """One tenant of the organization, usually one of its customers.
 
-    Its snapshot holds its endpoints too: whatever changes one of them happens inside
+    Its snapshots hold its endpoints and its tokens: whatever changes one of them happens inside
     `snapshots.change(application)`.
     """
 
@@ -41,6 +41,9 @@ class Application(Snapshotted):
     name = models.CharField(max_length=256)
     throttle_rate = models.PositiveIntegerField(null=True, blank=True, help_text="Messages a second.")
     metadata = models.JSONField(default=dict)
+    token_epoch = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Raised to expire every token made before."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -110,3 +113,22 @@ class EventType(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ApplicationToken(models.Model):
+    """A credential of one application's customer, for a while. Shown once: only its digest is kept.
+
+    apps/applications/tokens.py makes, reads and expires them.
+    """
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="tokens")
+    epoch = models.PositiveIntegerField(help_text="The application's when it was made; another one ends it.")
+    capabilities = models.JSONField(help_text="What it may do: names of tokens.Capability.")
+    feature_flags = models.JSONField(default=list, help_text="Event types behind these are shown to it.")
+    session_id = models.CharField(max_length=256, blank=True, help_text="By which some can be expired.")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.application_id} until {self.expires_at}"

@@ -1,7 +1,7 @@
 from django.urls import path, register_converter
 
 from apps.core import ids
-from apps.dashboard.views import applications, first_message, messages
+from apps.dashboard.views import applications, first_message, messages, portal
 
 
 class IdConverter:
@@ -20,6 +20,7 @@ register_converter(IdConverter, "id")
 
 urlpatterns = [
     path("", applications.home, name="home"),
+    path("portal", portal.portal, name="portal"),
     path("organizations/<id:organization_id>", applications.applications, name="applications"),
     path(
         "organizations/<id:organization_id>/first-message",

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api import pagination, parameters
-from apps.api.exceptions import Conflict
+from apps.api.exceptions import Conflict, Invalid
 from apps.api.fields import MAX_RATE, Input, Metadata, Name, Patch, Text, assign
 from apps.api.idempotency import digest, once
 from apps.api.views import View
@@ -45,6 +45,24 @@ def find(organization_id: str, id_or_uid: str) -> Application:
     """Raises Application.DoesNotExist, another organization's included."""
     column = "pk" if id_or_uid.startswith(Application.ID_PREFIX) else "uid"
     return Application.objects.get(organization_id=organization_id, **{column: id_or_uid})
+
+
+def find_or_create(organization_id: str, id_or_uid: str, inline: dict[str, Any] | None) -> Application:
+    """The application, made of `inline` (an ApplicationIn) where it is missing.
+
+    Raises Application.DoesNotExist, and Invalid where `inline` would make another one than is asked for.
+    """
+    try:
+        return find(organization_id, id_or_uid)
+    except Application.DoesNotExist:
+        if inline is None:
+            raise
+    if inline.get("uid") != id_or_uid:
+        raise Invalid(["body", "application", "uid"], "Must be the application's uid in the path.")
+    fields = {name: value for name, value in inline.items() if value is not None}
+    return Application.objects.get_or_create(organization_id=organization_id, uid=id_or_uid, defaults=fields)[
+        0
+    ]
 
 
 class Applications(View):

@@ -3,16 +3,21 @@
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, StrIndex
+from django.db.models.lookups import GreaterThan
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.accounts.credentials import Credential
 from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict
 from apps.api.fields import Input, Name, Names, Object, Patch, Text, assign
 from apps.api.idempotency import digest, once
 from apps.api.views import View
 from apps.applications.models import EventType
+from apps.applications.tokens import ApplicationCredential
 
 
 class FeatureFlags(Names):
@@ -63,9 +68,22 @@ def find(organization_id: str, name: str) -> EventType:
     return EventType.objects.get(organization_id=organization_id, name=name)
 
 
+def visible_to(credential: Credential) -> QuerySet[EventType]:
+    """The organization's; to a token only those without a feature flag and those with one of its own."""
+    rows = EventType.objects.filter(organization_id=credential.organization_id)
+    if not isinstance(credential, ApplicationCredential):
+        return rows
+    # The flags' text is searched: SQLite can not ask a JSON list what it contains.
+    rows = rows.alias(flags=Cast("feature_flags", TextField()))
+    seen = Q(feature_flags__isnull=True) | Q(flags="[]")
+    for flag in credential.feature_flags:
+        seen |= Q(GreaterThan(StrIndex("flags", Value(f'"{flag}"')), 0))
+    return rows.filter(seen)
+
+
 class EventTypes(View):
     def get(self, request: Request) -> Response:
-        rows = EventType.objects.filter(organization_id=self.organization_id)
+        rows = visible_to(self.credential)
         if not parameters.flag(request, "include_archived", default=False):
             rows = rows.filter(archived=False)
         with_content = parameters.flag(request, "with_content", default=False)
@@ -97,7 +115,7 @@ class EventTypes(View):
 
 class OneEventType(View):
     def get(self, _: Request, event_type_name: str) -> Response:
-        return Response(event_type_out(find(self.organization_id, event_type_name)))
+        return Response(event_type_out(visible_to(self.credential).get(name=event_type_name)))
 
     def put(self, request: Request, event_type_name: str) -> Response:
         """Create or replace."""

@@ -32,6 +32,7 @@ def paths(
         f"{root}/messages",
         f"{root}/messages/{send().message_id}",
         f"{root}/first-message",
+        "/portal",
         "/no-such-page",
     ]
 
