@@ -16,7 +16,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from apps.api.exceptions import Invalid
+from apps.api.exceptions import HttpErrorOut, HTTPValidationError, Invalid, ValidationErrorItem
 from apps.core import snapshots
 from apps.deliveries.accept import DuplicateEventId
 
@@ -48,24 +48,24 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     """REST_FRAMEWORK["EXCEPTION_HANDLER"]: the answer to whatever a view raised."""
     set_rollback()
     if isinstance(error, Invalid):
-        return Response({"detail": [error.item]}, 422)
+        return _invalid([error.item])
     if isinstance(error, exceptions.ValidationError):
-        return Response({"detail": list(_items(error.get_full_details(), ["body"]))}, 422)
+        return _invalid(list(_items(error.get_full_details(), ["body"])))
     if isinstance(error, DataError):
         item = Invalid(["body"], "A value does not fit its field, or holds a NUL character.").item
-        return Response({"detail": [item]}, 422)
+        return _invalid([item])
     if isinstance(error, exceptions.APIException):
         return _known(error)
     for kind, (status, code, detail) in TRANSLATED.items():
         if isinstance(error, kind):
             if status >= 500:
                 log.error("%s: %s", detail, error, exc_info=error)
-            return _logged(Response({"code": code, "detail": detail}, status))
+            return _logged(Response(HttpErrorOut(code=code, detail=detail), status))
     log.error("Unexpected error", exc_info=error)
     return _logged(Response(unexpected(context["request"]), 500))
 
 
-def unexpected(request: Any) -> dict[str, str]:
+def unexpected(request: Any) -> HttpErrorOut:
     """The body of a 500: a trace id, by which the log tells the rest, and nothing else."""
     trace = getattr(request, "trace", None)
     found_by = f" Trace id: {trace.trace_id}." if trace else ""
@@ -82,7 +82,8 @@ def json_errors(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
         if response.headers.get("Content-Type") == "application/json":
             return response
         code, detail = OUTSIDE_VIEWS.get(response.status_code, ("error", response.reason_phrase))
-        body = unexpected(request) if response.status_code >= 500 else {"code": code, "detail": detail}
+        unknown = response.status_code >= 500
+        body = unexpected(request) if unknown else HttpErrorOut(code=code, detail=detail)
         return _logged(JsonResponse(body, status=response.status_code))
 
     return middleware
@@ -90,11 +91,16 @@ def json_errors(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
 
 def _known(error: exceptions.APIException) -> Response:
     headers = {"WWW-Authenticate": error.auth_header} if hasattr(error, "auth_header") else {}
-    code = error.detail.code if isinstance(error.detail, exceptions.ErrorDetail) else error.default_code
-    return Response({"code": code, "detail": str(error.detail)}, error.status_code, headers=headers)
+    code = getattr(error.detail, "code", None) or error.default_code
+    body = HttpErrorOut(code=code, detail=str(error.detail))
+    return Response(body, error.status_code, headers=headers)
 
 
-def _items(details: Any, loc: list[str]) -> Iterator[dict[str, Any]]:
+def _invalid(items: list[ValidationErrorItem]) -> Response:
+    return Response(HTTPValidationError(detail=items), 422)
+
+
+def _items(details: Any, loc: list[str]) -> Iterator[ValidationErrorItem]:
     """DRF's nested errors, each with the way to it."""
     if isinstance(details, list):
         for detail in details:

@@ -1,8 +1,28 @@
 """What a view, a field or a parser raises to answer with an error. apps.api.errors makes the answers."""
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 from rest_framework.exceptions import APIException
+
+
+class HttpErrorOut(TypedDict):
+    """What every error answers but 422."""
+
+    code: str
+    detail: str
+
+
+class ValidationErrorItem(TypedDict):
+    loc: list[str]
+    msg: str
+    type: str
+
+
+class HTTPValidationError(TypedDict):
+    """What 422 answers."""
+
+    detail: list[ValidationErrorItem]
 
 
 class Invalid(APIException):
@@ -12,7 +32,7 @@ class Invalid(APIException):
 
     def __init__(self, loc: Sequence[str], msg: str, type: str = "value_error") -> None:  # noqa: A002  the field's name
         super().__init__(msg, type)
-        self.item = {"loc": list(loc), "msg": msg, "type": type}
+        self.item: ValidationErrorItem = {"loc": list(loc), "msg": msg, "type": type}
 
 
 class Conflict(APIException):

@@ -1,9 +1,12 @@
-"""Serializer fields and the base of all inputs: strict where DRF's own would coerce."""
+"""Serializer fields and the base of all inputs: strict where DRF's own would coerce.
+
+A field's `json_schema` is what the OpenAPI document says of it beside what its options say.
+"""
 
 import json
 import re
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import Model
 from rest_framework import serializers
@@ -34,6 +37,11 @@ class Name(Text):
         self.id_prefix = id_prefix
         super().__init__(**{"max_length": 256, **options})
 
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        prefix = f"(?!{self.id_prefix})" if self.id_prefix else ""
+        return {"pattern": f"^{prefix}{NAME.pattern}$"}
+
     def to_internal_value(self, data: Any) -> str:
         value = super().to_internal_value(data)
         if not NAME.fullmatch(value):
@@ -55,6 +63,8 @@ class Names(serializers.ListField):
 
 class Object(serializers.JSONField):
     """Any JSON object, as it is."""
+
+    json_schema: ClassVar = {"type": "object"}
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
@@ -125,14 +135,14 @@ def _serializer(kind: type[Input]) -> Input:
 
 def _aliases(name: str) -> list[str]:
     """What a field may be called in a request. Where both are sent the last one counts."""
-    wire = _camel(name)
+    wire = wire_name(name)
     return [OLD_NAMES[wire], wire] if wire in OLD_NAMES else [wire]
 
 
-def _camel(name: str) -> str:
+def wire_name(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
 
 def _camel_case(detail: Any) -> Any:
-    return {_camel(name): inner for name, inner in detail.items()}
+    return {wire_name(name): inner for name, inner in detail.items()}

@@ -1,7 +1,7 @@
 """Lists: `{data, iterator, prevIterator, done}`."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, cast
 
 from django.db import connection
 from django.db.models import F, Model, QuerySet
@@ -14,6 +14,13 @@ from apps.core.cursors import Cursor, Page
 BYTE_ORDER = {"sqlite": "BINARY", "postgresql": "C"}
 
 
+class ListResponse[T](TypedDict):
+    data: list[T]
+    iterator: str | None
+    prevIterator: str | None
+    done: bool
+
+
 def sql_page[M: Model](rows: QuerySet[M], key: str, cursor: Cursor, *, descending: bool) -> Page[M]:
     """A page of `rows` by the unique column `key`."""
     rows = cast("QuerySet[M]", rows.alias(page_key=Collate(F(key), BYTE_ORDER[connection.vendor])))
@@ -24,14 +31,13 @@ def sql_page[M: Model](rows: QuerySet[M], key: str, cursor: Cursor, *, descendin
     return Page.of(list(rows[: cursor.limit + 1]), cursor)
 
 
-def answer[T](page: Page[T], out: Callable[[T], dict[str, Any]], key: str = "id") -> Response:
+def answer[T](page: Page[T], out: Callable[[T], Mapping[str, Any]], key: str = "id") -> Response:
     """The page as a list answer. The iterators are the `key` of its last and first item."""
     data = [out(item) for item in page.items]
-    return Response(
-        {
-            "data": data,
-            "iterator": data[-1][key] if data else None,
-            "prevIterator": f"-{data[0][key]}" if data else None,
-            "done": page.done,
-        }
-    )
+    body: ListResponse[Mapping[str, Any]] = {
+        "data": data,
+        "iterator": data[-1][key] if data else None,
+        "prevIterator": f"-{data[0][key]}" if data else None,
+        "done": page.done,
+    }
+    return Response(body)

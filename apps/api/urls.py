@@ -6,6 +6,7 @@ from django.urls import URLPattern, re_path
 
 from apps.api.fields import NAME
 from apps.api.not_implemented import PLANNED
+from apps.api.openapi import views as openapi
 from apps.api.scopes import FOR_TOKENS
 from apps.api.v1.application_tokens import ExpireAllTokens, PortalAccess
 from apps.api.v1.applications import Applications, OneApplication
@@ -49,4 +50,8 @@ def route(path: str) -> URLPattern:
 
 
 # "{" sorts after all letters: a literal segment is tried before one that takes any name.
-urlpatterns = [route(path) for path in sorted(VIEWS | PLANNED)]
+urlpatterns = [
+    re_path(r"^api/openapi\.json/?$", openapi.document, name="openapi"),
+    re_path("^api/docs/?$", openapi.pages, name="api-docs"),
+    *(route(path) for path in sorted(VIEWS | PLANNED)),
+]

@@ -287,6 +287,7 @@ SECRET_VARIABLES = ["DJANGO_SECRET_KEY", "FIELD_ENCRYPTION_KEYS"]
 
 # webhooks: begin (docs/start-your-own.md deletes from here ...)
 INSTALLED_APPS += ["rest_framework", "apps.applications", "apps.deliveries", "apps.api", "apps.dashboard"]
+INSTALLED_APPS += ["drf_spectacular_sidecar"]  # Swagger UI's static files, for /api/docs
 SITE_NAME = "Waybill"
 MIDDLEWARE.insert(1, "apps.api.errors.json_errors")
 TASK_QUEUES += ["deliveries", "suspects"]

@@ -3,7 +3,7 @@
 import json
 from base64 import b64encode
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from django.urls import reverse
 from rest_framework import serializers
@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from apps.api.fields import Input, Names, Text
 from apps.api.idempotency import digest, once
+from apps.api.operations import operation
 from apps.api.v1 import applications
 from apps.api.v1.applications import ApplicationIn
 from apps.api.views import View
@@ -55,7 +56,13 @@ class ExpireAllIn(Input):
     )
 
 
+class AppPortalAccessOut(TypedDict):
+    url: str
+    token: str
+
+
 class PortalAccess(View):
+    @operation("v1.authentication.app-portal-access", {200: AppPortalAccessOut}, body=PortalAccessIn)
     def post(self, request: Request, app_id: str) -> Response:
         fields = PortalAccessIn.read(request.data)
         application = applications.find_or_create(
@@ -72,7 +79,7 @@ class PortalAccess(View):
             session_id=fields.get("session_id", ""),
             lasts=timedelta(seconds=fields["expiry"]) if "expiry" in fields else LONGEST,
         )
-        return Response({"url": self._link(application, token), "token": token})
+        return Response(AppPortalAccessOut(url=self._link(application, token), token=token))
 
     def _link(self, application: Application, token: str) -> str:
         """The token is in the fragment, which browsers keep to themselves: no log or Referer has it."""
@@ -88,6 +95,7 @@ def capabilities(fields: dict[str, Any]) -> set[Capability]:
 
 
 class ExpireAllTokens(View):
+    @operation("v1.authentication.expire-all", {204: None}, body=ExpireAllIn)
     def post(self, request: Request, app_id: str) -> Response:
         fields = ExpireAllIn.read(request.data)
         application = applications.find(self.organization_id, app_id)

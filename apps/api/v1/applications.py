@@ -1,7 +1,8 @@
 """Applications."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from django.db import IntegrityError, transaction
 from rest_framework import serializers
@@ -12,6 +13,8 @@ from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict, Invalid
 from apps.api.fields import MAX_RATE, Input, Metadata, Name, Patch, Text, assign
 from apps.api.idempotency import digest, once
+from apps.api.operations import PAGE, boolean, operation, order
+from apps.api.pagination import ListResponse
 from apps.api.views import View
 from apps.applications.models import Application
 from apps.core.snapshots import change
@@ -28,7 +31,18 @@ class ApplicationPatch(Patch, ApplicationIn):
     metadata = Metadata()
 
 
-def application_out(application: Application) -> dict[str, Any]:
+class ApplicationOut(TypedDict):
+    id: str
+    uid: str | None
+    name: str
+    throttleRate: int | None
+    rateLimit: int | None
+    metadata: dict[str, str]
+    createdAt: datetime
+    updatedAt: datetime
+
+
+def application_out(application: Application) -> ApplicationOut:
     return {
         "id": application.pk,
         "uid": application.uid,
@@ -66,6 +80,11 @@ def find_or_create(organization_id: str, id_or_uid: str, inline: dict[str, Any] 
 
 
 class Applications(View):
+    @operation(
+        "v1.application.list",
+        {200: ListResponse[ApplicationOut]},
+        query=[*PAGE, order(descending=False)],
+    )
     def get(self, request: Request) -> Response:
         parameters.refuse(
             request,
@@ -83,6 +102,13 @@ class Applications(View):
         )
         return pagination.answer(page, application_out)
 
+    @operation(
+        "v1.application.create",
+        {201: ApplicationOut, 200: ApplicationOut},
+        body=ApplicationIn,
+        query=[boolean("get_if_exists", "Answer 200 with the application that has this uid.", default=False)],
+        errors=[409],
+    )
     def post(self, request: Request) -> Response:
         fields = ApplicationIn.read(request.data)
         get_if_exists = parameters.flag(request, "get_if_exists", default=False)
@@ -101,9 +127,16 @@ class Applications(View):
 
 
 class OneApplication(View):
+    @operation("v1.application.get", {200: ApplicationOut})
     def get(self, _: Request, app_id: str) -> Response:
         return Response(application_out(find(self.organization_id, app_id)))
 
+    @operation(
+        "v1.application.update",
+        {200: ApplicationOut, 201: ApplicationOut},
+        body=ApplicationIn,
+        errors=[409],
+    )
     def put(self, request: Request, app_id: str) -> Response:
         """Create or replace. An id is ours to give, so one that is unknown is 404."""
         fields = ApplicationIn.read_all(request.data, Application)
@@ -120,6 +153,7 @@ class OneApplication(View):
             return Response(application_out(application), 201)
         return self._change(application, fields)
 
+    @operation("patch_application", {200: ApplicationOut}, body=ApplicationPatch, errors=[409])
     def patch(self, request: Request, app_id: str) -> Response:
         fields = ApplicationPatch.read(request.data)
         return self._change(find(self.organization_id, app_id), fields)
@@ -131,6 +165,7 @@ class OneApplication(View):
             _save(application, [*fields, "updated_at"])
         return Response(application_out(application))
 
+    @operation("v1.application.delete", {204: None})
     def delete(self, _: Request, app_id: str) -> Response:
         application = find(self.organization_id, app_id)
         with change(application):

@@ -1,6 +1,7 @@
 """Attempts: what was sent to which endpoint, and what it answered."""
 
-from typing import Any
+from datetime import datetime
+from typing import Literal, TypedDict
 
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -8,6 +9,8 @@ from rest_framework.response import Response
 
 from apps.api import pagination, parameters
 from apps.api.idempotency import digest, once
+from apps.api.operations import PAGE, WINDOW, WITH_CONTENT, EmptyResponse, operation
+from apps.api.pagination import ListResponse
 from apps.api.v1 import messages
 from apps.api.views import View
 from apps.applications import routing
@@ -19,12 +22,24 @@ from apps.deliveries import lists, replay
 from apps.deliveries.models import Attempt
 
 FILTERS = ["status", "status_code_class", "channel", "tag", "event_types", "with_msg"]
-TRIGGERS = {Attempt.SCHEDULED: 0, Attempt.MANUAL: 1}
-SUCCESS, FAIL = (0, "success"), (2, "fail")
+TRIGGERS: dict[str, Literal[0, 1]] = {Attempt.SCHEDULED: 0, Attempt.MANUAL: 1}
 
 
-def attempt_out(attempt: Attempt, *, with_content: bool = True) -> dict[str, Any]:
-    status, status_text = SUCCESS if attempt.succeeded else FAIL
+class MessageAttemptOut(TypedDict):
+    id: str
+    msgId: str
+    endpointId: str
+    url: str
+    response: str
+    responseStatusCode: int
+    responseDurationMs: int
+    status: Literal[0, 2]
+    statusText: Literal["success", "fail"]
+    triggerType: Literal[0, 1]
+    timestamp: datetime
+
+
+def attempt_out(attempt: Attempt, *, with_content: bool = True) -> MessageAttemptOut:
     return {
         "id": attempt.attempt_id,
         "msgId": attempt.message_id,
@@ -33,8 +48,8 @@ def attempt_out(attempt: Attempt, *, with_content: bool = True) -> dict[str, Any
         "response": (attempt.response or attempt.error) if with_content else "",
         "responseStatusCode": attempt.status_code,
         "responseDurationMs": attempt.duration_ms,
-        "status": status,
-        "statusText": status_text,
+        "status": 0 if attempt.succeeded else 2,
+        "statusText": "success" if attempt.succeeded else "fail",
         "triggerType": TRIGGERS[attempt.trigger],
         "timestamp": attempt.started_at,
     }
@@ -49,6 +64,11 @@ def destination(route: Route, id_or_uid: str) -> Destination:
 
 
 class AttemptsOfMessage(View):
+    @operation(
+        "v1.message-attempt.list-by-msg",
+        {200: ListResponse[MessageAttemptOut]},
+        query=[*PAGE, *WINDOW, WITH_CONTENT],
+    )
     def get(self, request: Request, app_id: str, msg_id: str) -> Response:
         parameters.refuse(request, [*FILTERS, "endpoint_id"])
         application_id = routing.find(self.organization_id, app_id).application_id
@@ -60,6 +80,11 @@ class AttemptsOfMessage(View):
 
 
 class AttemptsOfEndpoint(View):
+    @operation(
+        "v1.message-attempt.list-by-endpoint",
+        {200: ListResponse[MessageAttemptOut]},
+        query=[*PAGE, *WINDOW, WITH_CONTENT],
+    )
     def get(self, request: Request, app_id: str, endpoint_id: str) -> Response:
         parameters.refuse(request, FILTERS)
         route = routing.find(self.organization_id, app_id)
@@ -73,6 +98,7 @@ class AttemptsOfEndpoint(View):
 
 
 class OneAttempt(View):
+    @operation("v1.message-attempt.get", {200: MessageAttemptOut})
     def get(self, _: Request, app_id: str, msg_id: str, attempt_id: str) -> Response:
         application_id = routing.find(self.organization_id, app_id).application_id
         message = messages.find(application_id, msg_id)
@@ -83,6 +109,7 @@ class OneAttempt(View):
 
 
 class Resend(View):
+    @operation("v1.message-attempt.resend", {202: EmptyResponse})
     def post(self, _: Request, app_id: str, msg_id: str, endpoint_id: str) -> Response:
         route = routing.find(self.organization_id, app_id)
         message = messages.find(route.application_id, msg_id)

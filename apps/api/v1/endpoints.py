@@ -4,7 +4,8 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar, TypedDict
 
 from django.db import IntegrityError, transaction
 from rest_framework import serializers
@@ -16,6 +17,8 @@ from apps.api.exceptions import Conflict
 from apps.api.fields import MAX_RATE, Input, Metadata, Name, Names, Patch, Text, assign
 from apps.api.idempotency import digest, once
 from apps.api.not_implemented import refuse_fields
+from apps.api.operations import PAGE, operation, order
+from apps.api.pagination import ListResponse
 from apps.api.v1 import applications
 from apps.api.views import View
 from apps.applications import addresses, endpoint_headers
@@ -33,6 +36,8 @@ KEY_BYTES = range(24, 76)  # Svix takes 24 to 75, Standard Webhooks wants 24 to 
 
 class SigningSecret(Text):
     """`whsec_` + base64; the prefix may be left out."""
+
+    json_schema: ClassVar = {"pattern": f"^{SIGNING_SECRET.pattern}$".replace("?P<base64>", "")}
 
     def to_internal_value(self, data: Any) -> str:
         match = SIGNING_SECRET.fullmatch(super().to_internal_value(data))
@@ -94,7 +99,33 @@ class EndpointPatch(Patch, EndpointUpdate):
     metadata = Metadata()
 
 
-def endpoint_out(endpoint: Endpoint) -> dict[str, Any]:
+class EndpointOut(TypedDict):
+    id: str
+    uid: str | None
+    url: str
+    description: str
+    disabled: bool
+    eventTypes: list[str] | None
+    filterTypes: list[str] | None
+    channels: list[str] | None
+    throttleRate: int | None
+    rateLimit: int | None
+    metadata: dict[str, str]
+    version: int
+    createdAt: datetime
+    updatedAt: datetime
+
+
+class EndpointSecretOut(TypedDict):
+    key: str
+
+
+class EndpointHeadersOut(TypedDict):
+    headers: dict[str, str]
+    sensitive: list[str]
+
+
+def endpoint_out(endpoint: Endpoint) -> EndpointOut:
     return {
         "id": endpoint.pk,
         "uid": endpoint.uid,
@@ -141,6 +172,7 @@ def _save(endpoint: Endpoint, columns: Sequence[str] | None = None) -> None:
 
 
 class Endpoints(View):
+    @operation("v1.endpoint.list", {200: ListResponse[EndpointOut]}, query=[*PAGE, order(descending=True)])
     def get(self, request: Request, app_id: str) -> Response:
         page = pagination.sql_page(
             applications.find(self.organization_id, app_id).endpoints.all(),
@@ -150,6 +182,7 @@ class Endpoints(View):
         )
         return pagination.answer(page, endpoint_out)
 
+    @operation("v1.endpoint.create", {201: EndpointOut}, body=EndpointIn, errors=[409])
     def post(self, request: Request, app_id: str) -> Response:
         application = applications.find(self.organization_id, app_id)
         fields = EndpointIn.read(request.data)
@@ -162,9 +195,11 @@ class Endpoints(View):
 
 
 class OneEndpoint(View):
+    @operation("v1.endpoint.get", {200: EndpointOut})
     def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
         return Response(endpoint_out(find(applications.find(self.organization_id, app_id), endpoint_id)))
 
+    @operation("v1.endpoint.update", {200: EndpointOut, 201: EndpointOut}, body=EndpointUpdate, errors=[409])
     def put(self, request: Request, app_id: str, endpoint_id: str) -> Response:
         """Create or replace; an id that is unknown is 404. Signing secret and headers stay as they are."""
         refuse_fields(request.data, NOT_UPDATED)
@@ -181,6 +216,7 @@ class OneEndpoint(View):
             return Response(endpoint_out(create(application, fields)), 201)
         return self._change(application, endpoint, fields)
 
+    @operation("patch_endpoint", {200: EndpointOut}, body=EndpointPatch, errors=[409])
     def patch(self, request: Request, app_id: str, endpoint_id: str) -> Response:
         refuse_fields(request.data, NOT_UPDATED)
         application = applications.find(self.organization_id, app_id)
@@ -194,6 +230,7 @@ class OneEndpoint(View):
             _save(endpoint, [*fields, "updated_at"])
         return Response(endpoint_out(endpoint))
 
+    @operation("v1.endpoint.delete", {204: None})
     def delete(self, _: Request, app_id: str, endpoint_id: str) -> Response:
         application = applications.find(self.organization_id, app_id)
         endpoint = find(application, endpoint_id)
@@ -203,15 +240,17 @@ class OneEndpoint(View):
 
 
 class EndpointSecret(View):
+    @operation("v1.endpoint.get-secret", {200: EndpointSecretOut})
     def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
         endpoint = find(applications.find(self.organization_id, app_id), endpoint_id)
-        return Response({"key": endpoint.signing_secret})
+        return Response(EndpointSecretOut(key=endpoint.signing_secret))
 
 
 class EndpointHeaders(View):
     """What an endpoint's headers are; of those that look like credentials, the names only."""
 
+    @operation("v1.endpoint.get-headers", {200: EndpointHeadersOut})
     def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
         endpoint = find(applications.find(self.organization_id, app_id), endpoint_id)
         shown, sensitive = endpoint_headers.without_credentials(endpoint.headers or {})
-        return Response({"headers": shown, "sensitive": sensitive})
+        return Response(EndpointHeadersOut(headers=shown, sensitive=sensitive))

@@ -1,6 +1,7 @@
 """Event types of the organization."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet, TextField, Value
@@ -15,6 +16,8 @@ from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict
 from apps.api.fields import Input, Name, Names, Object, Patch, Text, assign
 from apps.api.idempotency import digest, once
+from apps.api.operations import PAGE, boolean, operation, order
+from apps.api.pagination import ListResponse
 from apps.api.views import View
 from apps.applications.models import EventType
 from apps.applications.tokens import ApplicationCredential
@@ -48,7 +51,20 @@ class EventTypePatch(Patch, EventTypeUpdate):
     deprecated = serializers.BooleanField()
 
 
-def event_type_out(event_type: EventType, *, with_content: bool = True) -> dict[str, Any]:
+class EventTypeOut(TypedDict):
+    name: str
+    description: str
+    archived: bool
+    deprecated: bool
+    schemas: dict[str, Any] | None
+    groupName: str | None
+    featureFlags: list[str] | None
+    featureFlag: str | None
+    createdAt: datetime
+    updatedAt: datetime
+
+
+def event_type_out(event_type: EventType, *, with_content: bool = True) -> EventTypeOut:
     return {
         "name": event_type.name,
         "description": event_type.description,
@@ -82,6 +98,16 @@ def visible_to(credential: Credential) -> QuerySet[EventType]:
 
 
 class EventTypes(View):
+    @operation(
+        "v1.event-type.list",
+        {200: ListResponse[EventTypeOut]},
+        query=[
+            *PAGE,
+            order(descending=False),
+            boolean("include_archived", "Whether archived event types are in the list.", default=False),
+            boolean("with_content", "Whether schemas are in the answer.", default=False),
+        ],
+    )
     def get(self, request: Request) -> Response:
         rows = visible_to(self.credential)
         if not parameters.flag(request, "include_archived", default=False):
@@ -97,6 +123,7 @@ class EventTypes(View):
             page, lambda event_type: event_type_out(event_type, with_content=with_content), "name"
         )
 
+    @operation("v1.event-type.create", {201: EventTypeOut}, body=EventTypeIn, errors=[409])
     def post(self, request: Request) -> Response:
         fields = EventTypeIn.read(request.data)
         return once(digest(self, "event-type"), lambda: self._create(fields))
@@ -114,9 +141,11 @@ class EventTypes(View):
 
 
 class OneEventType(View):
+    @operation("v1.event-type.get", {200: EventTypeOut})
     def get(self, _: Request, event_type_name: str) -> Response:
         return Response(event_type_out(visible_to(self.credential).get(name=event_type_name)))
 
+    @operation("v1.event-type.update", {200: EventTypeOut, 201: EventTypeOut}, body=EventTypeUpdate)
     def put(self, request: Request, event_type_name: str) -> Response:
         """Create or replace."""
         event_type, created = EventType.objects.update_or_create(
@@ -126,10 +155,16 @@ class OneEventType(View):
         )
         return Response(event_type_out(event_type), 201 if created else 200)
 
+    @operation("patch_event_type", {200: EventTypeOut}, body=EventTypePatch)
     def patch(self, request: Request, event_type_name: str) -> Response:
         event_type = self._change(event_type_name, EventTypePatch.read(request.data))
         return Response(event_type_out(event_type))
 
+    @operation(
+        "v1.event-type.delete",
+        {204: None},
+        query=[boolean("expunge", "Delete it for good, not only archive it.", default=False)],
+    )
     def delete(self, request: Request, event_type_name: str) -> Response:
         """Archive it; with `expunge`, delete it for good."""
         if parameters.flag(request, "expunge", default=False):

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
 
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
@@ -15,6 +15,8 @@ from apps.api.exceptions import TooLarge
 from apps.api.fields import Input, Name, Names, Object
 from apps.api.idempotency import digest
 from apps.api.not_implemented import refuse_fields
+from apps.api.operations import PAGE, WINDOW, WITH_CONTENT, operation
+from apps.api.pagination import ListResponse
 from apps.api.views import View
 from apps.applications import routing
 from apps.core import datastore
@@ -59,7 +61,17 @@ def encode(payload: dict[str, Any]) -> bytes:
         return json.dumps(payload, separators=(",", ":")).encode()
 
 
-def message_out(message: Message, *, with_content: bool) -> dict[str, Any]:
+class MessageOut(TypedDict):
+    id: str
+    eventId: str | None
+    eventType: str
+    payload: dict[str, Any]
+    channels: list[str] | None
+    tags: list[str] | None
+    timestamp: datetime
+
+
+def message_out(message: Message, *, with_content: bool) -> MessageOut:
     return {
         "id": message.message_id,
         "eventId": message.event_id,
@@ -71,7 +83,7 @@ def message_out(message: Message, *, with_content: bool) -> dict[str, Any]:
     }
 
 
-def accepted_out(message: Message, *, with_content: bool) -> dict[str, Any]:
+def accepted_out(message: Message, *, with_content: bool) -> MessageOut:
     """What a creation answers: the message is accepted, and storage that fails now does not change that."""
     try:
         return message_out(message, with_content=with_content)
@@ -96,6 +108,11 @@ def find(application_id: str, id_or_event_id: str) -> Message:
 
 
 class Messages(View):
+    @operation(
+        "v1.message.list",
+        {200: ListResponse[MessageOut]},
+        query=[*PAGE, *WINDOW, WITH_CONTENT],
+    )
     def get(self, request: Request, app_id: str) -> Response:
         parameters.refuse(request, ["channel", "tag", "event_types"])
         with_content = parameters.flag(request, "with_content", default=True)
@@ -106,6 +123,7 @@ class Messages(View):
         )
         return pagination.answer(page, lambda message: message_out(message, with_content=with_content))
 
+    @operation("v1.message.create", {202: MessageOut}, body=MessageIn, query=[WITH_CONTENT], errors=[409])
     def post(self, request: Request, app_id: str) -> Response:
         with_content = parameters.flag(request, "with_content", default=True)
         route = routing.find(self.organization_id, app_id)
@@ -114,6 +132,7 @@ class Messages(View):
 
 
 class OneMessage(View):
+    @operation("v1.message.get", {200: MessageOut}, query=[WITH_CONTENT])
     def get(self, request: Request, app_id: str, msg_id: str) -> Response:
         with_content = parameters.flag(request, "with_content", default=True)
         route = routing.find(self.organization_id, app_id)
