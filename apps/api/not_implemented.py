@@ -20,7 +20,6 @@ PLANNED = {
     "api/v1/app/{app_id}/destination/{destination_id}/transformation": "GET PATCH",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/attempt-stats": "GET",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay": "POST",
-    "api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": "PATCH PUT",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/msg": "GET",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/recover": "POST",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing": "POST",

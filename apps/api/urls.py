@@ -11,8 +11,9 @@ from apps.api.scopes import FOR_TOKENS
 from apps.api.v1.application_tokens import ExpireAllTokens, PortalAccess
 from apps.api.v1.applications import Applications, OneApplication
 from apps.api.v1.attempts import AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
-from apps.api.v1.endpoints import EndpointHeaders, Endpoints, EndpointSecret, OneEndpoint
+from apps.api.v1.endpoints import Endpoints, EndpointSecret, OneEndpoint
 from apps.api.v1.event_types import EventTypes, OneEventType
+from apps.api.v1.headers import EndpointHeaders
 from apps.api.v1.health import Health
 from apps.api.v1.messages import Messages, OneMessage
 from apps.api.views import View

@@ -5,7 +5,7 @@ like credentials are not shown again.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 MOST = 20
 LARGEST = 4096  # characters of all names and values: receivers commonly take 8 KiB, their own included
@@ -58,6 +58,13 @@ def check(headers: Mapping[str, str]) -> None:
         raise BadHeaders("Two names differ in case only.")
     for name, value in headers.items():
         _check_one(name, value)
+
+
+def merge(kept: Mapping[str, str], changes: Mapping[str, str | None], taken: Iterable[str]) -> dict[str, str]:
+    """`kept` with `changes` set, those of None and `taken` gone. Names that differ in case only are one."""
+    replaced = {name.lower() for name in (*changes, *taken)}
+    left = {name: value for name, value in kept.items() if name.lower() not in replaced}
+    return left | {name: value for name, value in changes.items() if value is not None}
 
 
 def is_forbidden(name: str) -> bool:

@@ -27,10 +27,8 @@ from apps.core.snapshots import change
 
 LONGEST_URL = 65_536
 SIGNING_SECRET = re.compile(r"(?:whsec_)?(?P<base64>[a-zA-Z0-9+/]+={0,2})")
-NOT_UPDATED = [
-    "secret",
-    "headers",
-]  # by PUT and PATCH: there are paths for them, which keep what they replace
+# What PUT and PATCH do not change: there are paths for both.
+NOT_UPDATED = ["secret", "headers"]
 KEY_BYTES = range(24, 76)  # Svix takes 24 to 75, Standard Webhooks wants 24 to 64
 
 
@@ -118,11 +116,6 @@ class EndpointOut(TypedDict):
 
 class EndpointSecretOut(TypedDict):
     key: str
-
-
-class EndpointHeadersOut(TypedDict):
-    headers: dict[str, str]
-    sensitive: list[str]
 
 
 def endpoint_out(endpoint: Endpoint) -> EndpointOut:
@@ -244,13 +237,3 @@ class EndpointSecret(View):
     def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
         endpoint = find(applications.find(self.organization_id, app_id), endpoint_id)
         return Response(EndpointSecretOut(key=endpoint.signing_secret))
-
-
-class EndpointHeaders(View):
-    """What an endpoint's headers are; of those that look like credentials, the names only."""
-
-    @operation("v1.endpoint.get-headers", {200: EndpointHeadersOut})
-    def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
-        endpoint = find(applications.find(self.organization_id, app_id), endpoint_id)
-        shown, sensitive = endpoint_headers.without_credentials(endpoint.headers or {})
-        return Response(EndpointHeadersOut(headers=shown, sensitive=sensitive))
