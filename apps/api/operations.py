@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from rest_framework.response import Response
 
 from apps.api.fields import Input
-from apps.api.parameters import LIMIT, MAX_LIMIT
+from apps.api.parameters import CLASSES, LIMIT, MAX_EVENT_TYPES, MAX_LIMIT, STATUSES
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ OPERATIONS: dict[Callable[..., Any], Operation] = {}  # by the view's method
 OLD_PATHS = {
     "api/v1/health/ping": "v1.health.ping",
     "api/v1/auth/dashboard-access/{app_id}": "v1.authentication.dashboard-access",
+    "api/v1/app/{app_id}/msg/{msg_id}/attempt": "v1.message-attempt.list-of-msg",
+    "api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt": "v1.message-attempt.list-by-both",
 }
 
 
@@ -100,3 +102,32 @@ WINDOW = (
     Parameter("before", "Only what is earlier.", {"type": "string", "format": "date-time"}),
 )
 WITH_CONTENT = boolean("with_content", "Whether payloads and bodies are in the answer.", default=True)
+
+# What parameters.filters reads.
+NAME_SCHEMA = {"type": "string", "pattern": r"^[a-zA-Z0-9\-_.]{1,256}$"}
+MESSAGE_FILTERS = (
+    Parameter("channel", "Only messages with this channel.", NAME_SCHEMA),
+    Parameter("tag", "Only messages with this tag.", NAME_SCHEMA),
+    Parameter(
+        "event_types",
+        f"Only these event types, by commas; {MAX_EVENT_TYPES} at most.",
+        {
+            "type": "string",
+            "pattern": rf"^[a-zA-Z0-9\-_.]{{1,256}}(,[a-zA-Z0-9\-_.]{{1,256}}){{0,{MAX_EVENT_TYPES - 1}}}$",
+        },
+    ),
+)
+STATUS = Parameter(
+    "status",
+    "Only what stands so: " + ", ".join(f"{number} {name}" for number, name in STATUSES.items()) + ".",
+    {"type": "integer", "enum": [int(number) for number in STATUSES]},
+)
+ATTEMPT_FILTERS = (
+    *MESSAGE_FILTERS,
+    STATUS,
+    Parameter(
+        "status_code_class",
+        "Only answers of this class; 0 for no answer.",
+        {"type": "integer", "enum": sorted(map(int, CLASSES))},
+    ),
+)

@@ -31,13 +31,22 @@ def sql_page[M: Model](rows: QuerySet[M], key: str, cursor: Cursor, *, descendin
     return Page.of(list(rows[: cursor.limit + 1]), cursor)
 
 
-def answer[T](page: Page[T], out: Callable[[T], Mapping[str, Any]], key: str = "id") -> Response:
-    """The page as a list answer. The iterators are the `key` of its last and first item."""
-    data = [out(item) for item in page.items]
+def answer[T](
+    page: Page[T],
+    out: Callable[[T], Mapping[str, Any] | None],
+    key: str = "id",
+    id_of: Callable[[T], str] | None = None,
+) -> Response:
+    """The page as a list answer. The iterators are the `key` of its last and first item.
+
+    Where `out` gives None an item is not shown, and `id_of` tells the iterators.
+    """
+    shown = [(item, out(item)) for item in page.items]
+    ids = [id_of(item) if id_of else (one or {})[key] for item, one in shown]
     body: ListResponse[Mapping[str, Any]] = {
-        "data": data,
-        "iterator": data[-1][key] if data else None,
-        "prevIterator": f"-{data[0][key]}" if data else None,
+        "data": [one for _, one in shown if one is not None],
+        "iterator": ids[-1] if ids else None,
+        "prevIterator": f"-{ids[0]}" if ids else None,
         "done": page.done,
     }
     return Response(body)

@@ -9,9 +9,11 @@ from rest_framework.request import Request
 from apps.api.exceptions import Invalid, NotImplementedYet
 from apps.api.fields import NAME
 from apps.core.cursors import Cursor
-from apps.deliveries.lists import Window
+from apps.deliveries.lists import Filters, Window
+from apps.deliveries.models import facet
 
 LIMIT, MAX_LIMIT = 50, 250
+MAX_EVENT_TYPES = 20  # each is a query of its own
 FLAGS = {"true": True, "false": False}
 
 
@@ -39,6 +41,41 @@ def cursor(request: Request) -> Cursor:
 def window(request: Request) -> Window:
     """`after` and `before`. Raises Invalid."""
     return Window(after=_time(request, "after"), before=_time(request, "before"))
+
+
+STATUSES = {"0": "success", "1": "pending", "2": "fail", "3": "sending"}
+CLASSES = {"0", "100", "200", "300", "400", "500"}
+
+
+def filters(request: Request, *more: str) -> Filters:
+    """`channel`, `tag`, `status`, `status_code_class` and `event_types` (`a,b`), and `more` facets.
+
+    Raises Invalid.
+    """
+    named = [facet(name, value) for name in ("channel", "tag") if (value := _name(request, name))]
+    if status := request.query_params.get("status"):
+        if status not in STATUSES:
+            raise Invalid(["query", "status"], f"Must be one of {', '.join(STATUSES)}.")
+        named.append(facet("status", STATUSES[status]))
+    if code := request.query_params.get("status_code_class"):
+        if code not in CLASSES:
+            raise Invalid(["query", "status_code_class"], f"Must be one of {', '.join(sorted(CLASSES))}.")
+        named.append(facet("class", code))
+    return Filters([*more, *named], _event_types(request))
+
+
+def _event_types(request: Request) -> list[str]:
+    names = [name for text in request.query_params.getlist("event_types") for name in text.split(",") if name]
+    if len(names) > MAX_EVENT_TYPES or not all(map(NAME.fullmatch, names)):
+        raise Invalid(["query", "event_types"], f"Must be up to {MAX_EVENT_TYPES} event types, by commas.")
+    return names
+
+
+def _name(request: Request, parameter: str) -> str:
+    value = request.query_params.get(parameter, "")
+    if value and not NAME.fullmatch(value):
+        raise Invalid(["query", parameter], "Only letters, digits, '.', '-' and '_' are allowed.")
+    return value
 
 
 def descending(request: Request, *, default: bool) -> bool:

@@ -11,6 +11,7 @@ from apps.api.scopes import FOR_TOKENS
 from apps.api.v1.application_tokens import ExpireAllTokens, PortalAccess
 from apps.api.v1.applications import Applications, OneApplication
 from apps.api.v1.attempts import AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
+from apps.api.v1.deliveries import AttemptedDestinations, AttemptedMessages
 from apps.api.v1.endpoints import Endpoints, EndpointSecret, OneEndpoint
 from apps.api.v1.event_types import EventTypes, OneEventType
 from apps.api.v1.headers import EndpointHeaders
@@ -27,9 +28,13 @@ VIEWS: dict[str, type[View]] = {
     "api/v1/app/{app_id}/endpoint/{endpoint_id}": OneEndpoint,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": EndpointHeaders,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret": EndpointSecret,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}/msg": AttemptedMessages,
     "api/v1/app/{app_id}/msg": Messages,
     "api/v1/app/{app_id}/msg/{msg_id}": OneMessage,
+    "api/v1/app/{app_id}/msg/{msg_id}/attempt": AttemptsOfMessage,
     "api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}": OneAttempt,
+    "api/v1/app/{app_id}/msg/{msg_id}/endpoint": AttemptedDestinations,
+    "api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt": AttemptsOfMessage,
     "api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend": Resend,
     "api/v1/app/{app_id}/attempt/msg/{msg_id}": AttemptsOfMessage,
     "api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}": AttemptsOfEndpoint,

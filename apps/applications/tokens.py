@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -59,17 +60,18 @@ def issue(
     lasts: timedelta = LONGEST,
 ) -> str:
     """Make a token. Returns its text, which is not kept and can not be shown again."""
-    _forget_expired()
     ksuid = application.pk.removeprefix(Application.ID_PREFIX)
     text = f"{PREFIX}{ksuid}_{secrets.token_urlsafe(32)}"
-    application.tokens.create(
-        digest=ApiKey.digest_of(text),
-        epoch=application.token_epoch,
-        capabilities=sorted(capabilities),
-        feature_flags=sorted(feature_flags),
-        session_id=session_id,
-        expires_at=timezone.now() + lasts,
-    )
+    with transaction.atomic():
+        _forget_expired()
+        application.tokens.create(
+            digest=ApiKey.digest_of(text),
+            epoch=application.token_epoch,
+            capabilities=sorted(capabilities),
+            feature_flags=sorted(feature_flags),
+            session_id=session_id,
+            expires_at=timezone.now() + lasts,
+        )
     return text
 
 

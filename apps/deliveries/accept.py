@@ -23,7 +23,7 @@ from apps.core.datastore import Writes
 from apps.deliveries import payloads
 from apps.deliveries.enqueue import enqueue
 from apps.deliveries.fan_out import fan_out
-from apps.deliveries.models import Delivery, EventIdRecord, IdempotencyRecord, Message
+from apps.deliveries.models import Delivery, EventIdRecord, IdempotencyRecord, Message, message_facets
 from apps.deliveries.record import new_delivery
 
 IDEMPOTENCY_KEPT = timedelta(hours=12)
@@ -78,6 +78,7 @@ def _message(route: Route, draft: Draft) -> Message:
         event_id=draft.event_id,
         channels=list(draft.channels),
         tags=list(draft.tags),
+        facets=message_facets(draft.event_type, draft.channels, draft.tags),
         created_at=now,
         expires_at=now + draft.kept_for,
     )

@@ -5,9 +5,24 @@ applications spread, lists of one application are a key range, and no tenant's k
 Ids sort by time, so newest first is descending key order (index.yaml). See docs/data-model.md.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from google.cloud import ndb
+
+
+def facet(name: str, value: object) -> str:
+    """What a list can be filtered by, as one indexed word: `type:invoice.paid`, `status:fail`."""
+    return f"{name}:{value}"
+
+
+def message_facets(event_type: str, channels: Iterable[str], tags: Iterable[str]) -> list[str]:
+    """The facets of a message, which its deliveries and attempts bear too."""
+    return [
+        facet("type", event_type),
+        *(facet("channel", channel) for channel in channels),
+        *(facet("tag", tag) for tag in tags),
+    ]
 
 
 class Message(ndb.Model):
@@ -19,6 +34,7 @@ class Message(ndb.Model):
     event_id: str | None = ndb.TextProperty()
     channels: list[str] = ndb.TextProperty(repeated=True)
     tags: list[str] = ndb.TextProperty(repeated=True)
+    facets: list[str] = ndb.StringProperty(repeated=True)
     # The exact bytes that are signed and sent; `payload_file` names them in storage when they are too many.
     payload: bytes | None = ndb.BlobProperty()
     payload_file: str | None = ndb.TextProperty()
@@ -41,8 +57,10 @@ class Delivery(ndb.Model):
 
     application_id: str = ndb.TextProperty(required=True)
     message_id: str = ndb.TextProperty(required=True)
-    endpoint_id: str = ndb.TextProperty(required=True)
+    endpoint_id: str = ndb.StringProperty(required=True)
     status: str = ndb.TextProperty(required=True)
+    # The message's, and the delivery's own status in the words of the API (`shown_status`).
+    facets: list[str] = ndb.StringProperty(repeated=True)
     # Attempts of both triggers; numbers the next one.
     attempt_count: int = ndb.IntegerProperty(indexed=False, default=0)
     # Automatic attempts: the place in the retry schedule, which manual ones do not move.
@@ -61,6 +79,18 @@ class Delivery(ndb.Model):
     def is_pending(self) -> bool:
         return self.status == self.PENDING
 
+    @property
+    def shown_status(self) -> str:
+        """The status in the words of the API: before the first attempt it is `sending`; held is a failure."""
+        if self.is_pending:
+            return "pending" if self.attempt_count else "sending"
+        return {self.DELIVERED: "success", self.CANCELLED: "canceled"}.get(self.status, "fail")
+
+    def update_facets(self) -> None:
+        """Bring the status among the facets up to date: to be called before the delivery is written."""
+        others = [one for one in self.facets if not one.startswith(facet("status", ""))]
+        self.facets = [*others, facet("status", self.shown_status)]
+
 
 class Attempt(ndb.Model):
     """One HTTP request to an endpoint and how it ended. Never changes once written."""
@@ -72,6 +102,8 @@ class Attempt(ndb.Model):
     attempt_id: str = ndb.TextProperty(required=True)
     message_id: str = ndb.StringProperty(required=True)
     endpoint_id: str = ndb.StringProperty(required=True)
+    # The message's, whether the attempt succeeded, and the class of the answer's status: 0 for no answer.
+    facets: list[str] = ndb.StringProperty(repeated=True)
     number: int = ndb.IntegerProperty(indexed=False, required=True)
     trigger: str = ndb.TextProperty(required=True)
     url: str = ndb.TextProperty(required=True)

@@ -9,7 +9,7 @@ from django.conf import settings
 from apps.core import datastore, ids
 from apps.core.datastore import Writes
 from apps.deliveries import due, retry_policy
-from apps.deliveries.models import Attempt, Delivery, Message
+from apps.deliveries.models import Attempt, Delivery, Message, facet
 from apps.deliveries.transport import Result
 
 
@@ -66,8 +66,10 @@ def new_delivery(message: Message, endpoint_id: str, status: str = Delivery.PEND
         message_id=message.message_id,
         endpoint_id=endpoint_id,
         status=status,
+        facets=message.facets,
         expires_at=message.expires_at,
     )
+    delivery.update_facets()
     if status == Delivery.PENDING:
         _expect(delivery, message.created_at + settings.WAYBILL_RETRY_SCHEDULE[0])
     return delivery
@@ -81,6 +83,7 @@ def set_aside(delivery: Delivery, status: str) -> None:
         if current is None or not current.is_pending:
             return Writes(), None
         _settle(current, status)
+        current.update_facets()
         return Writes(put=[current]), None
 
     datastore.transact([delivery.key], step)
@@ -95,6 +98,7 @@ def _apply(message: Message, delivery: Delivery, outcome: Outcome) -> Attempt:
         _settle(delivery, Delivery.DELIVERED)
     elif delivery.is_pending and outcome.trigger == Attempt.SCHEDULED:
         _plan_retry(delivery, outcome.result)
+    delivery.update_facets()
     return _attempt(message, delivery, outcome)
 
 
@@ -125,6 +129,12 @@ def _attempt(message: Message, delivery: Delivery, outcome: Outcome) -> Attempt:
         attempt_id=outcome.attempt_id,
         message_id=message.message_id,
         endpoint_id=outcome.endpoint_id,
+        facets=[
+            *message.facets,
+            facet("endpoint", outcome.endpoint_id),
+            facet("status", "success" if result.succeeded else "fail"),
+            facet("class", result.status_code // 100 * 100),
+        ],
         number=delivery.attempt_count,
         trigger=outcome.trigger,
         url=outcome.url,

@@ -1,7 +1,7 @@
 """Attempts: what was sent to which endpoint, and what it answered."""
 
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -9,7 +9,16 @@ from rest_framework.response import Response
 
 from apps.api import pagination, parameters
 from apps.api.idempotency import digest, once
-from apps.api.operations import PAGE, WINDOW, WITH_CONTENT, EmptyResponse, operation
+from apps.api.operations import (
+    ATTEMPT_FILTERS,
+    PAGE,
+    WINDOW,
+    WITH_CONTENT,
+    EmptyResponse,
+    Parameter,
+    boolean,
+    operation,
+)
 from apps.api.pagination import ListResponse
 from apps.api.v1 import messages
 from apps.api.views import View
@@ -19,9 +28,8 @@ from apps.applications.routing import Destination, Route
 from apps.core import datastore
 from apps.core.cursors import Page
 from apps.deliveries import lists, replay
-from apps.deliveries.models import Attempt
+from apps.deliveries.models import Attempt, facet
 
-FILTERS = ["status", "status_code_class", "channel", "tag", "event_types", "with_msg"]
 TRIGGERS: dict[str, Literal[0, 1]] = {Attempt.SCHEDULED: 0, Attempt.MANUAL: 1}
 
 
@@ -37,6 +45,7 @@ class MessageAttemptOut(TypedDict):
     statusText: Literal["success", "fail"]
     triggerType: Literal[0, 1]
     timestamp: datetime
+    msg: NotRequired[messages.MessageOut | None]
 
 
 def attempt_out(attempt: Attempt, *, with_content: bool = True) -> MessageAttemptOut:
@@ -63,38 +72,55 @@ def destination(route: Route, id_or_uid: str) -> Destination:
     raise Endpoint.DoesNotExist
 
 
+WITH_MSG = boolean("with_msg", "Whether each attempt brings its message.", default=False)
+ENDPOINT_ID = Parameter("endpoint_id", "Only attempts at this endpoint.", {"type": "string"})
+
+
 class AttemptsOfMessage(View):
     @operation(
         "v1.message-attempt.list-by-msg",
         {200: ListResponse[MessageAttemptOut]},
-        query=[*PAGE, *WINDOW, WITH_CONTENT],
+        query=[*PAGE, *WINDOW, *ATTEMPT_FILTERS, ENDPOINT_ID, WITH_CONTENT, WITH_MSG],
     )
-    def get(self, request: Request, app_id: str, msg_id: str) -> Response:
-        parameters.refuse(request, [*FILTERS, "endpoint_id"])
-        application_id = routing.find(self.organization_id, app_id).application_id
-        message = messages.find(application_id, msg_id)
+    def get(self, request: Request, app_id: str, msg_id: str, endpoint_id: str | None = None) -> Response:
+        """All of them, or those at one endpoint."""
+        route = routing.find(self.organization_id, app_id)
+        message = messages.find(route.application_id, msg_id)
+        wanted = endpoint_id or request.query_params.get("endpoint_id")
         page = lists.attempts_of_message(
-            application_id, message.message_id, parameters.cursor(request), parameters.window(request)
+            route.application_id,
+            message.message_id,
+            parameters.cursor(request),
+            parameters.window(request),
+            parameters.filters(
+                request, *([facet("endpoint", _endpoint_id(route, wanted))] if wanted else [])
+            ),
         )
-        return _answer(page, request)
+        return _answer(page, request, route.application_id)
+
+
+def _endpoint_id(route: Route, id_or_uid: str) -> str:
+    """Also of an endpoint that is gone: its attempts are still there. Raises Endpoint.DoesNotExist."""
+    is_id = id_or_uid.startswith(Endpoint.ID_PREFIX)
+    return id_or_uid if is_id else destination(route, id_or_uid).id
 
 
 class AttemptsOfEndpoint(View):
     @operation(
         "v1.message-attempt.list-by-endpoint",
         {200: ListResponse[MessageAttemptOut]},
-        query=[*PAGE, *WINDOW, WITH_CONTENT],
+        query=[*PAGE, *WINDOW, *ATTEMPT_FILTERS, WITH_CONTENT, WITH_MSG],
     )
     def get(self, request: Request, app_id: str, endpoint_id: str) -> Response:
-        parameters.refuse(request, FILTERS)
         route = routing.find(self.organization_id, app_id)
         page = lists.attempts_of_endpoint(
             route.application_id,
             destination(route, endpoint_id).id,
             parameters.cursor(request),
             parameters.window(request),
+            parameters.filters(request),
         )
-        return _answer(page, request)
+        return _answer(page, request, route.application_id)
 
 
 class OneAttempt(View):
@@ -123,6 +149,15 @@ class Resend(View):
         return once(digest(self, *path), act)
 
 
-def _answer(page: Page[Attempt], request: Request) -> Response:
+def _answer(page: Page[Attempt], request: Request, application_id: str) -> Response:
     with_content = parameters.flag(request, "with_content", default=True)
-    return pagination.answer(page, lambda attempt: attempt_out(attempt, with_content=with_content))
+    if not parameters.flag(request, "with_msg", default=False):
+        return pagination.answer(page, lambda attempt: attempt_out(attempt, with_content=with_content))
+    found = lists.messages_by_id(application_id, [attempt.message_id for attempt in page.items])
+
+    def out(attempt: Attempt) -> MessageAttemptOut:
+        message = found.get(attempt.message_id)
+        shown = messages.message_out(message, with_content=with_content) if message else None
+        return {**attempt_out(attempt, with_content=with_content), "msg": shown}
+
+    return pagination.answer(page, out)

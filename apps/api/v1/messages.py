@@ -15,7 +15,7 @@ from apps.api.exceptions import TooLarge
 from apps.api.fields import Input, Name, Names, Object
 from apps.api.idempotency import digest
 from apps.api.not_implemented import refuse_fields
-from apps.api.operations import PAGE, WINDOW, WITH_CONTENT, operation
+from apps.api.operations import MESSAGE_FILTERS, PAGE, WINDOW, WITH_CONTENT, operation
 from apps.api.pagination import ListResponse
 from apps.api.views import View
 from apps.applications import routing
@@ -111,15 +111,15 @@ class Messages(View):
     @operation(
         "v1.message.list",
         {200: ListResponse[MessageOut]},
-        query=[*PAGE, *WINDOW, WITH_CONTENT],
+        query=[*PAGE, *WINDOW, *MESSAGE_FILTERS, WITH_CONTENT],
     )
     def get(self, request: Request, app_id: str) -> Response:
-        parameters.refuse(request, ["channel", "tag", "event_types"])
         with_content = parameters.flag(request, "with_content", default=True)
         page = lists.messages(
             routing.find(self.organization_id, app_id).application_id,
             parameters.cursor(request),
             parameters.window(request),
+            parameters.filters(request),
         )
         return pagination.answer(page, lambda message: message_out(message, with_content=with_content))
 

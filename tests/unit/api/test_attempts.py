@@ -150,13 +150,98 @@ def test_attempts_are_listed_newest_first_forwards_and_backwards(
         assert pages(url, by="prevIterator", start=f"-{found[4]}") == [found[2:4], found[:2]]
 
 
+@pytest.fixture
+def two_attempts(
+    api: Api, base: str, endpoint: Endpoint, receiver: Receiver, tasks: DrainingBackend
+) -> tuple[str, str]:
+    """The ids of two messages, each attempted once: one failed with 503, one was delivered."""
+    receiver.answers["/hook"] = [503]
+    bodies = [
+        {"eventType": "a", "payload": {"n": 1}, "channels": ["red"], "tags": ["vip"]},
+        {"eventType": "b", "payload": {"n": 2}},
+    ]
+    failed = api.post(f"{base}/msg", bodies[0]).json["id"]
+    tasks.drain()
+    delivered = api.post(f"{base}/msg", bodies[1]).json["id"]
+    tasks.drain()
+    return failed, delivered
+
+
 @pytest.mark.parametrize(
-    "query", ["status=0", "status_code_class=200", "channel=a", "tag=a", "event_types=a", "with_msg=true"]
+    ("query", "found"),
+    [
+        ("", [1, 0]),
+        ("status=0", [1]),
+        ("status=2", [0]),
+        ("status=1", []),
+        ("status_code_class=500", [0]),
+        ("status_code_class=200", [1]),
+        ("status_code_class=0", []),
+        ("channel=red", [0]),
+        ("channel=blue", []),
+        ("tag=vip&status=2", [0]),
+        ("tag=vip&status=0", []),
+        ("event_types=b", [1]),
+        ("event_types=a,b", [1, 0]),
+        ("event_types=a&event_types=c", [0]),
+    ],
 )
-def test_a_filter_that_does_not_work_yet_is_501(api: Api, base: str, message_id: str, query: str) -> None:
-    for url in (f"{base}/attempt/msg/{message_id}", f"{base}/attempt/endpoint/main"):
-        assert query.partition("=")[0] in api.get(f"{url}?{query}", status=501).json["detail"]
-    api.get(f"{base}/attempt/msg/{message_id}?endpoint_id=main", status=501)
+def test_filters_narrow_the_list(
+    api: Api, base: str, two_attempts: tuple[str, str], query: str, found: list[int]
+) -> None:
+    listed = api.get(f"{base}/attempt/endpoint/main?{query}").json["data"]
+    assert [attempt["msgId"] for attempt in listed] == [two_attempts[number] for number in found]
+    for number, message_id in enumerate(two_attempts):
+        listed = api.get(f"{base}/attempt/msg/{message_id}?{query}").json["data"]
+        assert [attempt["msgId"] for attempt in listed] == [message_id] * (number in found)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=9",
+        "status=success",
+        "status_code_class=201",
+        "channel=a b",
+        "tag=%00",
+        "event_types=a,b c",
+        "event_types=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u",
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_422(api: Api, base: str, endpoint: Endpoint, query: str) -> None:
+    detail = api.get(f"{base}/attempt/endpoint/main?{query}", status=422).json["detail"]
+    assert detail[0]["loc"] == ["query", query.partition("=")[0]]
+
+
+def test_attempts_of_a_message_are_narrowed_to_one_endpoint(
+    api: Api,
+    base: str,
+    endpoint: Endpoint,
+    receiver: Receiver,
+    add_endpoint: Callable[..., Endpoint],
+    tasks: DrainingBackend,
+) -> None:
+    second = add_endpoint(f"{receiver.url}/second")
+    message_id = api.post(f"{base}/msg", {"eventType": "a", "payload": {}}).json["id"]
+    tasks.drain()
+    url = f"{base}/attempt/msg/{message_id}"
+    assert len(api.get(url).json["data"]) == 2
+    for wanted in (endpoint, second):
+        for asked in (
+            f"{url}?endpoint_id={wanted.pk}",
+            f"{base}/msg/{message_id}/endpoint/{wanted.pk}/attempt",
+        ):
+            (attempt,) = api.get(asked).json["data"]
+            assert attempt["endpointId"] == wanted.pk
+    assert len(api.get(f"{url}?endpoint_id=main").json["data"]) == 1
+    assert len(api.get(f"{base}/msg/{message_id}/attempt").json["data"]) == 2
+    api.get(f"{url}?endpoint_id=no-such-uid", status=404)
+
+
+def test_with_msg_each_attempt_brings_its_message(api: Api, base: str, two_attempts: tuple[str, str]) -> None:
+    listed = api.get(f"{base}/attempt/endpoint/main?with_msg=true").json["data"]
+    assert [attempt["msg"]["payload"] for attempt in listed] == [{"n": 2}, {"n": 1}]
+    assert "msg" not in api.get(f"{base}/attempt/endpoint/main").json["data"][0]
 
 
 def test_what_does_not_exist_is_404(api: Api, base: str, endpoint: Endpoint, message_id: str) -> None:
@@ -182,7 +267,11 @@ def test_only_the_owner_reaches_attempts(
     for below in (
         f"attempt/msg/{message_id}",
         "attempt/endpoint/main",
+        "endpoint/main/msg",
+        f"msg/{message_id}/attempt",
         f"msg/{message_id}/attempt/{attempt_id}",
+        f"msg/{message_id}/endpoint",
+        f"msg/{message_id}/endpoint/main/attempt",
     ):
         api.get(f"{base}/{below}", status=200)
         stranger.get(f"{base}/{below}", status=404)

@@ -9,14 +9,16 @@ from apps.appengine import ndb_context
 from apps.core import ids
 from apps.core.cursors import Cursor, Page
 from apps.deliveries import lists
-from apps.deliveries.lists import Window
-from apps.deliveries.models import Attempt, Message
+from apps.deliveries.lists import Filters, Window
+from apps.deliveries.models import Attempt, Delivery, Message
 
 pytestmark = pytest.mark.usefixtures("datastore")
 
 NOW = datetime.now(UTC)
 APPLICATION, NEIGHBOURS = ids.new("app"), [ids.new("app"), ids.new("app")]
 MESSAGE, ENDPOINT = ids.new("msg"), ids.new("ep")
+FACETS = ["type:a", "channel:red", "tag:vip", "status:fail"]
+FILTERS = Filters(["channel:red", "tag:vip"], ["a"])
 
 type List = Callable[[Cursor, Window], Page[Any]]
 
@@ -32,7 +34,21 @@ def message(at: datetime, application_id: str = APPLICATION) -> Message:
         application_id=application_id,
         message_id=message_id,
         event_type="a",
+        facets=FACETS,
         created_at=at,
+        expires_at=at,
+    )
+
+
+def delivery(at: datetime, application_id: str = APPLICATION) -> Delivery:
+    message_id = ids.new("msg", at)
+    return Delivery(
+        key=Delivery.key_of(application_id, message_id, ENDPOINT),
+        application_id=application_id,
+        message_id=message_id,
+        endpoint_id=ENDPOINT,
+        status=Delivery.FAILED,
+        facets=FACETS,
         expires_at=at,
     )
 
@@ -51,6 +67,7 @@ def attempt(at: datetime, application_id: str = APPLICATION, **fields: Any) -> A
         duration_ms=1,
         started_at=at,
         expires_at=at,
+        facets=FACETS,
         **{"message_id": MESSAGE, "endpoint_id": ENDPOINT, **fields},
     )
 
@@ -67,13 +84,44 @@ def of_endpoint(cursor: Cursor, window: Window) -> Page[Any]:
     return lists.attempts_of_endpoint(APPLICATION, ENDPOINT, cursor, window)
 
 
+def to_endpoint(cursor: Cursor, window: Window) -> Page[Any]:
+    return lists.deliveries_to_endpoint(APPLICATION, ENDPOINT, cursor, window)
+
+
+def filtered_messages(cursor: Cursor, window: Window) -> Page[Any]:
+    return lists.messages(APPLICATION, cursor, window, FILTERS)
+
+
+def filtered_of_message(cursor: Cursor, window: Window) -> Page[Any]:
+    return lists.attempts_of_message(APPLICATION, MESSAGE, cursor, window, FILTERS)
+
+
+def filtered_of_endpoint(cursor: Cursor, window: Window) -> Page[Any]:
+    return lists.attempts_of_endpoint(APPLICATION, ENDPOINT, cursor, window, FILTERS)
+
+
+def filtered_to_endpoint(cursor: Cursor, window: Window) -> Page[Any]:
+    return lists.deliveries_to_endpoint(APPLICATION, ENDPOINT, cursor, window, FILTERS)
+
+
 LISTS = pytest.mark.parametrize(
-    ("listed", "make"), [(messages, message), (of_message, attempt), (of_endpoint, attempt)]
+    ("listed", "make"),
+    [
+        (messages, message),
+        (of_message, attempt),
+        (of_endpoint, attempt),
+        (to_endpoint, delivery),
+        (filtered_messages, message),
+        (filtered_of_message, attempt),
+        (filtered_of_endpoint, attempt),
+        (filtered_to_endpoint, delivery),
+    ],
 )
 
 
-def id_of(item: Message | Attempt) -> str:
-    return str(item.key.id().partition("~")[2])
+def id_of(item: Message | Attempt | Delivery) -> str:
+    """What an iterator names: a delivery is listed by its message."""
+    return str(item.key.id().split("~")[1])
 
 
 def ids_of(page: Page[Any]) -> list[str]:
@@ -195,6 +243,58 @@ def test_attempts_of_other_messages_and_endpoints_are_left_out() -> None:
     ndb.put_multi([other_message, other_endpoint])
     assert ids_of(of_message(Cursor(50), Window())) == [id_of(other_endpoint)]
     assert ids_of(of_endpoint(Cursor(50), Window())) == [id_of(other_message)]
+
+
+def test_a_filter_leaves_out_what_lacks_one_facet_of_it() -> None:
+    red = message(minutes_ago(1))
+    vip = message(minutes_ago(2))
+    red.facets, vip.facets = ["type:a", "channel:red"], ["type:a", "channel:red", "tag:vip"]
+    plain = message(minutes_ago(3))
+    plain.facets = ["type:b"]
+    ndb.put_multi([red, vip, plain])
+
+    def found(facets: Sequence[str], event_types: Sequence[str] = ()) -> list[str]:
+        return ids_of(lists.messages(APPLICATION, Cursor(50), Window(), Filters(facets, event_types)))
+
+    assert found([]) == ids_of_all(red, vip, plain)
+    assert found(["channel:red"]) == ids_of_all(red, vip)
+    assert found(["channel:red", "tag:vip"]) == ids_of_all(vip)
+    assert found([], ["b"]) == ids_of_all(plain)
+    assert found([], ["a", "b", "a"]) == ids_of_all(red, vip, plain)
+    assert found(["tag:vip"], ["b"]) == []
+
+
+def ids_of_all(*items: Message) -> list[str]:
+    return [id_of(item) for item in items]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_several_event_types_are_pages_of_one_list(backwards: bool) -> None:
+    made = [message(minutes_ago(age)) for age in range(7)]
+    for number, one in enumerate(made):
+        one.facets = [f"type:{'abc'[number % 3]}"]
+    ndb.put_multi(made)
+    wanted = [id_of(one) for number, one in enumerate(made) if number % 3 != 2]
+    filters = Filters([], ["b", "a"])
+    page = lists.messages(APPLICATION, Cursor(2, wanted[2], backwards), Window(), filters)
+    assert (ids_of(page), page.done) == ((wanted[:2], True) if backwards else (wanted[3:5], True))
+
+
+def test_the_deliveries_of_a_message_are_listed_by_endpoint() -> None:
+    endpoints = sorted((ids.new("ep") for _ in range(5)), reverse=True)
+    for message_id in (MESSAGE, ids.new("msg")):
+        for endpoint_id in endpoints:
+            one = delivery(NOW)
+            one.key = Delivery.key_of(APPLICATION, message_id, endpoint_id)
+            one.endpoint_id = endpoint_id
+            one.put()
+
+    def page(cursor: Cursor) -> list[str]:
+        return [one.endpoint_id for one in lists.deliveries_of_message(APPLICATION, MESSAGE, cursor).items]
+
+    assert page(Cursor(50)) == endpoints
+    assert page(Cursor(2, endpoints[1])) == endpoints[2:4]
+    assert page(Cursor(2, endpoints[3], backwards=True)) == endpoints[1:3]
 
 
 @LISTS

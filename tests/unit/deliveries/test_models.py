@@ -25,6 +25,7 @@ def full() -> list[ndb.Model]:
             event_id="e\u00e91",
             channels=["red", "\U0001f98a"],
             tags=["vip"],
+            facets=["type:invoice.paid", "channel:\U0001f98a", "tag:vip"],
             payload=b'\x00\xff{"a": "\\u0000"}' * 1000,
             payload_file="payloads/app_1/msg_1.json",
             created_at=AT,
@@ -36,6 +37,7 @@ def full() -> list[ndb.Model]:
             message_id="msg_1",
             endpoint_id="ep_1",
             status=Delivery.PENDING,
+            facets=["type:invoice.paid", "status:pending"],
             attempt_count=2**40,
             scheduled_count=3,
             next_attempt_at=AT,
@@ -49,6 +51,7 @@ def full() -> list[ndb.Model]:
             attempt_id="atmpt_1",
             message_id="msg_1",
             endpoint_id="ep_1",
+            facets=["type:invoice.paid", "status:success", "class:200"],
             number=1,
             trigger=Attempt.MANUAL,
             url="https://example.com/" + "x" * 60_000,
@@ -131,6 +134,25 @@ def test_indexed_values_are_found_by_ndb_queries() -> None:
     assert Delivery.query(Delivery.due == delivery.due).get(keys_only=True) == delivery.key
     assert Attempt.query(Attempt.message_id == "msg_1").get(keys_only=True) == attempt.key
     assert Attempt.query(Attempt.endpoint_id == "ep_1").get(keys_only=True) == attempt.key
+    assert Attempt.query(Attempt.facets == "class:200").get(keys_only=True) == attempt.key
+    assert Delivery.query(Delivery.facets == "status:pending").get(keys_only=True) == delivery.key
+
+
+@pytest.mark.parametrize(
+    ("status", "attempt_count", "shown"),
+    [
+        (Delivery.PENDING, 0, "sending"),
+        (Delivery.PENDING, 1, "pending"),
+        (Delivery.DELIVERED, 1, "success"),
+        (Delivery.FAILED, 8, "fail"),
+        (Delivery.HELD, 0, "fail"),
+        (Delivery.CANCELLED, 0, "canceled"),
+    ],
+)
+def test_a_deliverys_status_is_among_its_facets_once(status: str, attempt_count: int, shown: str) -> None:
+    delivery = Delivery(status=status, attempt_count=attempt_count, facets=["type:a", "status:sending"])
+    delivery.update_facets()
+    assert delivery.facets == ["type:a", f"status:{shown}"]
 
 
 def test_a_put_replaces_every_property() -> None:

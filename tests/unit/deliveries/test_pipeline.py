@@ -88,6 +88,47 @@ def test_an_exhausted_schedule_fails_the_delivery(
     assert (delivery.status, delivery.due) == ("failed", None)
 
 
+def test_deliveries_and_attempts_bear_what_lists_filter_by(
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    receiver: Receiver,
+    tasks: DrainingBackend,
+) -> None:
+    endpoint = add_endpoint(f"{receiver.url}/a")
+    receiver.answers["/a"] = [404]
+    message = accept(route_of(), draft(channels=["red", "blue"], tags=["vip"]))
+    of_message = ["type:invoice.paid", "channel:red", "channel:blue", "tag:vip"]
+    key = Delivery.key_of(message.application_id, message.message_id, endpoint.pk)
+    assert (message.facets, key.get().facets) == (of_message, [*of_message, "status:sending"])
+    tasks.drain()
+    assert key.get().facets == [*of_message, "status:pending"]
+    tasks.drain(now=datetime.now(UTC) + timedelta(seconds=7))
+    assert key.get().facets == [*of_message, "status:success"]
+    assert [one.facets[4:] for one in attempts_of(message)] == [
+        [f"endpoint:{endpoint.pk}", "status:success", "class:200"],
+        [f"endpoint:{endpoint.pk}", "status:fail", "class:400"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gone", "status"), [(False, "status:fail"), (True, "status:canceled")], ids=["disabled", "deleted"]
+)
+def test_a_delivery_that_is_set_aside_says_so_to_lists(
+    add_endpoint: Callable[..., Endpoint],
+    route_of: Callable[[], Route],
+    tasks: DrainingBackend,
+    gone: bool,
+    status: str,
+) -> None:
+    endpoint = add_endpoint("http://127.0.0.1:1/")
+    message = accept(route_of(), draft())
+    rows = Endpoint.objects.filter(pk=endpoint.pk)
+    rows.delete() if gone else rows.update(disabled=True)
+    tasks.drain()
+    delivery = Delivery.key_of(message.application_id, message.message_id, endpoint.pk).get()
+    assert delivery.facets == ["type:invoice.paid", status]
+
+
 def test_the_same_event_id_is_a_conflict(
     add_endpoint: Callable[..., Endpoint],
     route_of: Callable[[], Route],
