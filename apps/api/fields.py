@@ -30,6 +30,24 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class Boolean(serializers.BooleanField):
+    """true or false, not "yes" or 0."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class Integer(serializers.IntegerField):
+    """A number, and no string that holds one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class Name(Text):
     """A label made of letters, digits, dots, hyphens and underscores; with `id_prefix`, one that is no id."""
 

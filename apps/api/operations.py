@@ -93,7 +93,7 @@ PAGE = (
     Parameter(
         "iterator",
         "Where to go on: the `iterator` of the page before, or its `prevIterator` to go back.",
-        {"type": "string", "pattern": r"^-?[a-zA-Z0-9\-_.]{1,256}$"},
+        {"type": "string", "pattern": r"^(-?[a-zA-Z0-9\-_.]{1,256})?$"},
     ),
 )
 # What parameters.window reads.

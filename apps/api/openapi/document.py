@@ -42,6 +42,7 @@ MEANINGS: dict[int | str, str] = {
     201: "Created.",
     202: "Accepted: it is stored, and done soon.",
     204: "Done; there is no body.",
+    400: "The request can not be understood, or names another host.",
     401: "No valid credential.",
     403: "The credential is valid, and may not do that.",
     404: "There is no such thing, or it is another organization's.",
@@ -116,11 +117,6 @@ class StatedSchema(AutoSchema):
     def get_request_serializer(self) -> Any:
         return self.stated.body
 
-    def _get_request_body(self, direction: Any = "request") -> dict[str, Any] | None:
-        """A body is never left out: one without fields is `{}`."""
-        body: dict[str, Any] | None = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
-        return body and {**body, "required": True}
-
     def get_response_serializers(self) -> Any:
         answers: dict[Any, Any] = {**self.stated.answers, **self._errors(), "5XX": HttpErrorOut}
         return {
@@ -131,6 +127,7 @@ class StatedSchema(AutoSchema):
     def _errors(self) -> dict[int, Any]:
         """What every operation of this kind may answer, and what this one states."""
         follows = {
+            400: True,
             401: not self.is_open,
             403: not self.is_open,
             404: "{" in self.path,

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.fields import Input, Names, Text
+from apps.api.fields import Boolean, Input, Integer, Names, Text
 from apps.api.idempotency import digest, once
 from apps.api.operations import operation
 from apps.api.v1 import applications
@@ -23,8 +23,8 @@ from apps.applications.tokens import LONGEST, SHORTEST, Capability
 LONGEST_SESSION_ID = 256
 
 
-def seconds(shortest: timedelta) -> serializers.IntegerField:
-    return serializers.IntegerField(
+def seconds(shortest: timedelta) -> Integer:
+    return Integer(
         min_value=int(shortest.total_seconds()),
         max_value=int(LONGEST.total_seconds()),
         required=False,
@@ -35,10 +35,13 @@ def seconds(shortest: timedelta) -> serializers.IntegerField:
 class PortalAccessIn(Input):
     application = ApplicationIn(required=False, allow_null=True)
     capabilities = serializers.ListField(
-        child=serializers.ChoiceField(list(Capability)), required=False, allow_null=True
+        child=serializers.ChoiceField(list(Capability)),
+        required=False,
+        allow_null=True,
+        help_text="All, if left out. ViewBase must be among them.",
     )
     # The metaclass takes fields out of the class, so this hides nothing of Field's.
-    read_only = serializers.BooleanField(required=False, allow_null=True)  # type: ignore[assignment]
+    read_only = Boolean(required=False, allow_null=True)  # type: ignore[assignment]
     feature_flags = Names(min_length=0, max_length=100, required=False, allow_null=True)
     expiry = seconds(SHORTEST)
     session_id = Text(max_length=LONGEST_SESSION_ID, required=False, allow_null=True, allow_blank=True)

@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from django.db import IntegrityError, transaction
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict, Invalid
-from apps.api.fields import MAX_RATE, Input, Metadata, Name, Patch, Text, assign
+from apps.api.fields import MAX_RATE, Input, Integer, Metadata, Name, Patch, Text, assign
 from apps.api.idempotency import digest, once
 from apps.api.operations import PAGE, boolean, operation, order
 from apps.api.pagination import ListResponse
@@ -23,7 +22,7 @@ from apps.core.snapshots import change
 class ApplicationIn(Input):
     name = Text(max_length=256)
     uid = Name(id_prefix=Application.ID_PREFIX, required=False, allow_null=True)
-    throttle_rate = serializers.IntegerField(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
+    throttle_rate = Integer(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
     metadata = Metadata(required=False, allow_null=True)
 
 

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict
-from apps.api.fields import MAX_RATE, Input, Metadata, Name, Names, Patch, Text, assign
+from apps.api.fields import MAX_RATE, Boolean, Input, Integer, Metadata, Name, Names, Patch, Text, assign
 from apps.api.idempotency import digest, once
 from apps.api.not_implemented import refuse_fields
 from apps.api.operations import PAGE, operation, order
@@ -35,7 +35,7 @@ KEY_BYTES = range(24, 76)  # Svix takes 24 to 75, Standard Webhooks wants 24 to 
 class SigningSecret(Text):
     """`whsec_` + base64; the prefix may be left out."""
 
-    json_schema: ClassVar = {"pattern": f"^{SIGNING_SECRET.pattern}$".replace("?P<base64>", "")}
+    json_schema: ClassVar = {"pattern": "^(whsec_)?[a-zA-Z0-9+/]{31,100}={0,2}$"}
 
     def to_internal_value(self, data: Any) -> str:
         match = SIGNING_SECRET.fullmatch(super().to_internal_value(data))
@@ -48,6 +48,26 @@ class SigningSecret(Text):
                 f"Must be whsec_ and the base64 of {KEY_BYTES[0]} to {KEY_BYTES[-1]} bytes."
             )
         return f"whsec_{match['base64']}"
+
+
+class Url(Text):
+    """Where messages can be sent, as far as can be told now."""
+
+    json_schema: ClassVar = {
+        "format": "uri",
+        "pattern": r"^https?://(\[[0-9a-fA-F:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]{1,5})?([/?#]\S*)?$",
+    }
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": LONGEST_URL, **options})
+
+    def to_internal_value(self, data: Any) -> str:
+        url = super().to_internal_value(data)
+        try:
+            addresses.check_url(url)
+        except addresses.BadUrl as error:
+            raise serializers.ValidationError(str(error)) from error
+        return url
 
 
 class Headers(serializers.DictField):
@@ -65,21 +85,14 @@ class Headers(serializers.DictField):
 
 
 class EndpointUpdate(Input):
-    url = Text(max_length=LONGEST_URL)
+    url = Url()
     uid = Name(id_prefix=Endpoint.ID_PREFIX, required=False, allow_null=True)
     description = Text(required=False, allow_null=True, allow_blank=True)
-    disabled = serializers.BooleanField(required=False, allow_null=True)
+    disabled = Boolean(required=False, allow_null=True)
     event_types = Names(required=False, allow_null=True)
     channels = Names(child=Name(max_length=128), max_length=10, required=False, allow_null=True)
-    throttle_rate = serializers.IntegerField(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
+    throttle_rate = Integer(min_value=1, max_value=MAX_RATE, required=False, allow_null=True)
     metadata = Metadata(required=False, allow_null=True)
-
-    def validate_url(self, url: str) -> str:
-        try:
-            addresses.check_url(url)
-        except addresses.BadUrl as error:
-            raise serializers.ValidationError(str(error)) from error
-        return url
 
 
 class EndpointIn(EndpointUpdate):
@@ -93,7 +106,7 @@ class EndpointIn(EndpointUpdate):
 
 class EndpointPatch(Patch, EndpointUpdate):
     description = Text(allow_blank=True)
-    disabled = serializers.BooleanField()
+    disabled = Boolean()
     metadata = Metadata()
 
 

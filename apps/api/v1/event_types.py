@@ -7,14 +7,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast, StrIndex
 from django.db.models.lookups import GreaterThan
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.credentials import Credential
 from apps.api import pagination, parameters
 from apps.api.exceptions import Conflict
-from apps.api.fields import Input, Name, Names, Object, Patch, Text, assign
+from apps.api.fields import Boolean, Input, Name, Names, Object, Patch, Text, assign
 from apps.api.idempotency import digest, once
 from apps.api.operations import PAGE, boolean, operation, order
 from apps.api.pagination import ListResponse
@@ -32,8 +31,8 @@ class FeatureFlags(Names):
 
 class EventTypeUpdate(Input):
     description = Text(allow_blank=True)
-    archived = serializers.BooleanField(required=False, allow_null=True)
-    deprecated = serializers.BooleanField(required=False, allow_null=True)
+    archived = Boolean(required=False, allow_null=True)
+    deprecated = Boolean(required=False, allow_null=True)
     schemas = Object(required=False, allow_null=True)
     group_name = Name(required=False, allow_null=True)
     feature_flags = FeatureFlags(required=False, allow_null=True)
@@ -47,8 +46,8 @@ class EventTypeIn(EventTypeUpdate):
 
 
 class EventTypePatch(Patch, EventTypeUpdate):
-    archived = serializers.BooleanField()
-    deprecated = serializers.BooleanField()
+    archived = Boolean()
+    deprecated = Boolean()
 
 
 class EventTypeOut(TypedDict):

@@ -5,14 +5,13 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api import pagination, parameters
 from apps.api.exceptions import TooLarge
-from apps.api.fields import Input, Name, Names, Object
+from apps.api.fields import Input, Integer, Name, Names, Object
 from apps.api.idempotency import digest
 from apps.api.not_implemented import refuse_fields
 from apps.api.operations import MESSAGE_FILTERS, PAGE, WINDOW, WITH_CONTENT, operation
@@ -36,9 +35,7 @@ class MessageIn(Input):
     event_id = Name(id_prefix=ID_PREFIX, required=False, allow_null=True)
     channels = Names(child=Name(max_length=128), max_length=MAX_CHANNELS, required=False, allow_null=True)
     tags = Names(child=Name(max_length=128), required=False, allow_null=True)
-    payload_retention_period = serializers.IntegerField(
-        min_value=5, max_value=90, required=False, allow_null=True
-    )
+    payload_retention_period = Integer(min_value=5, max_value=90, required=False, allow_null=True)
 
 
 def draft(body: Any, idempotency_digest: str | None) -> Draft:

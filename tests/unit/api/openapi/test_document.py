@@ -35,7 +35,8 @@ def test_every_operation_states_what_it_takes_and_answers(name: str) -> None:
 
 
 def test_the_document_is_what_the_code_says() -> None:
-    assert FILE.read_text() == document.text(), "Run: .venv/bin/python manage.py openapi"
+    is_current = FILE.read_text() == document.text()
+    assert is_current, "Run: .venv/bin/python manage.py openapi"
 
 
 def test_it_has_the_operations_that_work_and_no_other(written: Any) -> None:
