@@ -48,20 +48,25 @@ CLASSES = {"0", "100", "200", "300", "400", "500"}
 
 
 def filters(request: Request, *more: str) -> Filters:
-    """`channel`, `tag`, `status`, `status_code_class` and `event_types` (`a,b`), and `more` facets.
-
-    Raises Invalid.
-    """
+    """`channel`, `tag` and `event_types` (`a,b`), and `more` facets. Raises Invalid."""
     named = [facet(name, value) for name in ("channel", "tag") if (value := _name(request, name))]
-    if status := request.query_params.get("status"):
-        if status not in STATUSES:
-            raise Invalid(["query", "status"], f"Must be one of {', '.join(STATUSES)}.")
-        named.append(facet("status", STATUSES[status]))
-    if code := request.query_params.get("status_code_class"):
-        if code not in CLASSES:
-            raise Invalid(["query", "status_code_class"], f"Must be one of {', '.join(sorted(CLASSES))}.")
-        named.append(facet("class", code))
     return Filters([*more, *named], _event_types(request))
+
+
+def status(request: Request) -> list[str]:
+    """`status`, as facets: of deliveries and of attempts. Raises Invalid."""
+    number = request.query_params.get("status")
+    if number and number not in STATUSES:
+        raise Invalid(["query", "status"], f"Must be one of {', '.join(STATUSES)}.")
+    return [facet("status", STATUSES[number])] if number else []
+
+
+def status_code_class(request: Request) -> list[str]:
+    """`status_code_class`, as facets: of attempts only. Raises Invalid."""
+    code = request.query_params.get("status_code_class")
+    if code and code not in CLASSES:
+        raise Invalid(["query", "status_code_class"], f"Must be one of {', '.join(sorted(CLASSES))}.")
+    return [facet("class", code)] if code else []
 
 
 def _event_types(request: Request) -> list[str]:

@@ -142,6 +142,7 @@ class StatedSchema(AutoSchema):
         return [
             OpenApiParameter(one.name, dict(one.schema), description=one.description, required=one.required)
             for one in self.stated.query
+            if f"{{{one.name}}}" not in self.path  # an old path says in itself what a query says now
         ]
 
     def _path(self) -> list[OpenApiParameter]:

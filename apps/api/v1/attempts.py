@@ -28,6 +28,7 @@ from apps.applications.routing import Destination, Route
 from apps.core import datastore
 from apps.core.cursors import Page
 from apps.deliveries import lists, replay
+from apps.deliveries.lists import Filters
 from apps.deliveries.models import Attempt, facet
 
 TRIGGERS: dict[str, Literal[0, 1]] = {Attempt.SCHEDULED: 0, Attempt.MANUAL: 1}
@@ -92,11 +93,16 @@ class AttemptsOfMessage(View):
             message.message_id,
             parameters.cursor(request),
             parameters.window(request),
-            parameters.filters(
-                request, *([facet("endpoint", _endpoint_id(route, wanted))] if wanted else [])
-            ),
+            _filters(request, *([facet("endpoint", _endpoint_id(route, wanted))] if wanted else [])),
         )
         return _answer(page, request, route.application_id)
+
+
+def _filters(request: Request, *more: str) -> Filters:
+    """Raises Invalid."""
+    return parameters.filters(
+        request, *more, *parameters.status(request), *parameters.status_code_class(request)
+    )
 
 
 def _endpoint_id(route: Route, id_or_uid: str) -> str:
@@ -118,7 +124,7 @@ class AttemptsOfEndpoint(View):
             destination(route, endpoint_id).id,
             parameters.cursor(request),
             parameters.window(request),
-            parameters.filters(request),
+            _filters(request),
         )
         return _answer(page, request, route.application_id)
 

@@ -57,7 +57,7 @@ class AttemptedMessages(View):
             attempts.destination(route, endpoint_id).id,
             parameters.cursor(request),
             parameters.window(request),
-            parameters.filters(request),
+            parameters.filters(request, *parameters.status(request)),
         )
         found = lists.messages_by_id(route.application_id, [one.message_id for one in page.items])
 

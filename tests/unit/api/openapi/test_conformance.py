@@ -103,6 +103,10 @@ def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
             names.add(key)
             return super().get(key, default)
 
+        def getlist(self, key: str, default: object = None) -> list[object]:
+            names.add(key)
+            return super().getlist(key, default)
+
     def header(headers: HttpHeaders, name: str) -> str:
         names.update({name} & {IDEMPOTENCY_KEY})
         return original(headers, name)
