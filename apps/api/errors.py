@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from apps.api.exceptions import HttpErrorOut, HTTPValidationError, Invalid, ValidationErrorItem
+from apps.applications.signing_secrets import MOST_OLD, TooManyOld
 from apps.core import snapshots
 from apps.deliveries.accept import DuplicateEventId
 
@@ -28,6 +29,11 @@ TRANSLATED: dict[type[Exception], tuple[int, str, str]] = {
     PermissionDenied: (403, "permission_denied", "This credential may not do that."),
     Http404: (404, "not_found", "Entity not found."),
     ObjectDoesNotExist: (404, "not_found", "Entity not found."),
+    TooManyOld: (
+        400,
+        "limit_reached",
+        f"At most {MOST_OLD} old secrets may be valid at once.",
+    ),
     DuplicateEventId: (409, "conflict", "A message with this eventId exists already."),
     snapshots.Unavailable: (503, "unavailable", "Redis does not answer; nothing was changed. Try again."),
     TaskException: (503, "unavailable", "The queue does not answer; nothing was queued. Try again."),

@@ -12,11 +12,12 @@ from apps.api.v1.application_tokens import ExpireAllTokens, PortalAccess
 from apps.api.v1.applications import Applications, OneApplication
 from apps.api.v1.attempts import AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
 from apps.api.v1.deliveries import AttemptedDestinations, AttemptedMessages
-from apps.api.v1.endpoints import Endpoints, EndpointSecret, OneEndpoint
+from apps.api.v1.endpoints import Endpoints, OneEndpoint
 from apps.api.v1.event_types import EventTypes, OneEventType
 from apps.api.v1.headers import EndpointHeaders
 from apps.api.v1.health import Health
 from apps.api.v1.messages import Messages, OneMessage
+from apps.api.v1.signing_secrets import EndpointSecret, RotateSecret
 from apps.api.views import View
 
 VIEWS: dict[str, type[View]] = {
@@ -29,6 +30,7 @@ VIEWS: dict[str, type[View]] = {
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": EndpointHeaders,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret": EndpointSecret,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/msg": AttemptedMessages,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate": RotateSecret,
     "api/v1/app/{app_id}/msg": Messages,
     "api/v1/app/{app_id}/msg/{msg_id}": OneMessage,
     "api/v1/app/{app_id}/msg/{msg_id}/attempt": AttemptsOfMessage,

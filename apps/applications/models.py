@@ -73,6 +73,8 @@ class Endpoint(models.Model):
     throttle_rate = models.PositiveIntegerField(null=True, blank=True, help_text="Messages a second.")
     metadata = models.JSONField(default=dict)
     signing_secret = EncryptedTextField(default=new_signing_secret)
+    # Those before it, while they are valid (signing_secrets.py).
+    old_signing_secrets = EncryptedJSONField(null=True, blank=True)
     # Names and values (endpoint_headers.py) that go with each message.
     headers = EncryptedJSONField(null=True, blank=True)
     suspect_until = models.DateTimeField(

@@ -13,7 +13,7 @@ from django.db.models import ExpressionWrapper, F, TextField
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from apps.applications import endpoint_headers
+from apps.applications import endpoint_headers, signing_secrets
 from apps.applications.models import Application
 from apps.core import encryption, snapshots
 
@@ -29,6 +29,7 @@ class Destination:
     event_types: list[str] | None
     channels: list[str] | None
     encrypted_signing_secret: str
+    encrypted_old_signing_secrets: str | None
     encrypted_headers: str | None
     suspect_until: str | None
 
@@ -42,16 +43,19 @@ class Destination:
         until = parse_datetime(self.suspect_until) if self.suspect_until else None
         return until is not None and until > (now or timezone.now())
 
-    def signing_secret(self) -> str:
-        return encryption.decrypt(
-            self.encrypted_signing_secret, context="applications.endpoint.signing_secret"
-        )
+    def signing_secrets(self, now: datetime | None = None) -> list[str]:
+        """The secret, and those before it that are valid still."""
+        found = [_decrypt(self.encrypted_signing_secret, "signing_secret")]
+        if self.encrypted_old_signing_secrets is None:
+            return found
+        old = json.loads(_decrypt(self.encrypted_old_signing_secrets, "old_signing_secrets"))
+        return found + signing_secrets.valid(old, now or timezone.now())
 
     def headers(self) -> dict[str, str]:
         """The headers of the customer's own that may be sent."""
         if self.encrypted_headers is None:
             return {}
-        kept = json.loads(encryption.decrypt(self.encrypted_headers, context="applications.endpoint.headers"))
+        kept = json.loads(_decrypt(self.encrypted_headers, "headers"))
         # What was forbidden only after it was stored is not sent any more.
         return {name: value for name, value in kept.items() if not endpoint_headers.is_forbidden(name)}
 
@@ -124,8 +128,9 @@ _COLUMNS = {
     "disabled": F("endpoints__disabled"),
     "event_types": F("endpoints__event_types"),
     "channels": F("endpoints__channels"),
-    # As text, so that they are not decrypted on the way: Redis must hold neither in plain.
+    # As text, so that they are not decrypted on the way: Redis must hold none of them in plain.
     "encrypted_signing_secret": ExpressionWrapper(F("endpoints__signing_secret"), TextField()),
+    "encrypted_old_signing_secrets": ExpressionWrapper(F("endpoints__old_signing_secrets"), TextField()),
     "encrypted_headers": ExpressionWrapper(F("endpoints__headers"), TextField()),
     "suspect_until": F("endpoints__suspect_until"),
 }
@@ -148,6 +153,10 @@ def _load(application_id: str) -> tuple[str, dict[str, Any]] | None:
         "uid": application["uid"],
         "destinations": [_destination(row) for row in rows if row["destination_id"]],
     }
+
+
+def _decrypt(ciphertext: str, column: str) -> str:
+    return encryption.decrypt(ciphertext, context=f"applications.endpoint.{column}")
 
 
 def _destination(row: dict[str, Any]) -> dict[str, Any]:

@@ -209,8 +209,8 @@ def _post(
     message: Message, body: bytes, destination: Destination, at: datetime, span: Span
 ) -> Future[Result]:
     """Sign the bytes and send the very same bytes."""
-    secret = destination.signing_secret()
-    signed = signing.headers(secret, message.message_id, int(at.timestamp()), body)
+    secrets = destination.signing_secrets(at)
+    signed = signing.headers(secrets, message.message_id, int(at.timestamp()), body)
     with use_span(span):  # what the transport's thread logs is logged in it
         result = transport.post(destination.url, {**destination.headers(), **signed}, body)
     spans.end_with(span, result)

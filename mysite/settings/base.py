@@ -306,6 +306,8 @@ WAYBILL_RETRY_SCHEDULE = [
         "WAYBILL_RETRY_SCHEDULE", default=["0", "5", "300", "1800", "7200", "18000", "36000", "36000"]
     )
 ]
+# What the names of the three signature headers begin with: webhook (Standard Webhooks), svix, or both.
+WAYBILL_SIGNATURE_HEADERS: list[str] = env.list("WAYBILL_SIGNATURE_HEADERS", default=["webhook"])
 # Large payloads are in a bucket of their own, whose lifecycle deletes what no message can name any more.
 if payloads_bucket := env("PAYLOADS_BUCKET", default=""):
     STORAGES["payloads"] = storage(payloads_bucket, otherwise="")

@@ -42,7 +42,7 @@ MEANINGS: dict[int | str, str] = {
     201: "Created.",
     202: "Accepted: it is stored, and done soon.",
     204: "Done; there is no body.",
-    400: "The request can not be understood, or names another host.",
+    400: "The request can not be understood, names another host, or would go over a limit.",
     401: "No valid credential.",
     403: "The credential is valid, and may not do that.",
     404: "There is no such thing, or it is another organization's.",

@@ -1,8 +1,5 @@
 """Endpoints of an application."""
 
-import binascii
-import re
-from base64 import b64decode
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar, TypedDict
@@ -21,33 +18,25 @@ from apps.api.operations import PAGE, operation, order
 from apps.api.pagination import ListResponse
 from apps.api.v1 import applications
 from apps.api.views import View
-from apps.applications import addresses, endpoint_headers
+from apps.applications import addresses, endpoint_headers, signing_secrets
 from apps.applications.models import Application, Endpoint
 from apps.core.snapshots import change
 
 LONGEST_URL = 65_536
-SIGNING_SECRET = re.compile(r"(?:whsec_)?(?P<base64>[a-zA-Z0-9+/]+={0,2})")
 # What PUT and PATCH do not change: there are paths for both.
 NOT_UPDATED = ["secret", "headers"]
-KEY_BYTES = range(24, 76)  # Svix takes 24 to 75, Standard Webhooks wants 24 to 64
 
 
 class SigningSecret(Text):
-    """`whsec_` + base64; the prefix may be left out."""
+    """`whsec_` + base64, the prefix may be left out, or `whsk_` + base64 of an ed25519 private key."""
 
-    json_schema: ClassVar = {"pattern": "^(whsec_)?[a-zA-Z0-9+/]{31,100}={0,2}$"}
+    json_schema: ClassVar = {"pattern": "^(whsec_|whsk_)?[a-zA-Z0-9+/]{31,100}={0,2}$"}
 
     def to_internal_value(self, data: Any) -> str:
-        match = SIGNING_SECRET.fullmatch(super().to_internal_value(data))
         try:
-            key = b64decode(match["base64"], validate=True) if match else b""
-        except binascii.Error:
-            key = b""
-        if match is None or len(key) not in KEY_BYTES:
-            raise serializers.ValidationError(
-                f"Must be whsec_ and the base64 of {KEY_BYTES[0]} to {KEY_BYTES[-1]} bytes."
-            )
-        return f"whsec_{match['base64']}"
+            return signing_secrets.parse(super().to_internal_value(data))
+        except signing_secrets.BadSecret as error:
+            raise serializers.ValidationError(str(error)) from error
 
 
 class Url(Text):
@@ -125,10 +114,6 @@ class EndpointOut(TypedDict):
     version: int
     createdAt: datetime
     updatedAt: datetime
-
-
-class EndpointSecretOut(TypedDict):
-    key: str
 
 
 def endpoint_out(endpoint: Endpoint) -> EndpointOut:
@@ -243,10 +228,3 @@ class OneEndpoint(View):
         with change(application):
             endpoint.delete()
         return Response(status=204)
-
-
-class EndpointSecret(View):
-    @operation("v1.endpoint.get-secret", {200: EndpointSecretOut})
-    def get(self, _: Request, app_id: str, endpoint_id: str) -> Response:
-        endpoint = find(applications.find(self.organization_id, app_id), endpoint_id)
-        return Response(EndpointSecretOut(key=endpoint.signing_secret))

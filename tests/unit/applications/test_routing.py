@@ -36,6 +36,7 @@ def destination(**fields: object) -> Destination:
             **plain,
             **filters,
             "encrypted_signing_secret": "",
+            "encrypted_old_signing_secrets": None,
             "encrypted_headers": None,
             "suspect_until": None,
             **fields,
@@ -94,6 +95,10 @@ def test_a_route_holds_all_endpoints_of_its_application_and_no_other(
         channels=["red"],
         suspect_until=until,
         signing_secret="whsec_" + "A" * 32,
+        old_signing_secrets=[
+            {"secret": "whsec_" + "B" * 32, "valid_until": until.isoformat()},
+            {"secret": "whsec_" + "C" * 32, "valid_until": timezone.now().isoformat()},
+        ],
         headers={"X-Key": "opensesame"},
     )
     other = Application.objects.create(organization=organization, name="Other")
@@ -104,12 +109,12 @@ def test_a_route_holds_all_endpoints_of_its_application_and_no_other(
     found = route.destination(rich.pk)
     assert (found.uid, found.url, found.disabled) == ("second", "https://example.com/2", True)
     assert (found.event_types, found.channels) == (["a.b", "c"], ["red"])
-    assert found.signing_secret() == "whsec_" + "A" * 32
+    assert found.signing_secrets() == ["whsec_" + "A" * 32, "whsec_" + "B" * 32]
     assert found.headers() == {"X-Key": "opensesame"}
     assert datetime.fromisoformat(found.suspect_until) == until
     found = route.destination(plain.pk)
     assert (found.uid, found.disabled, found.event_types, found.channels) == (None, False, None, None)
-    assert found.signing_secret() == plain.signing_secret
+    assert found.signing_secrets() == [plain.signing_secret]
     assert found.suspect_until is None
     assert found.headers() == {}
     assert route.destination("ep_unknown") is None
@@ -143,13 +148,16 @@ def test_with_redis_warm_a_route_is_no_query_and_the_same(
 def test_no_signing_secret_and_no_header_is_in_redis_in_plain_text(
     application: Application, add_endpoint: AddEndpoint
 ) -> None:
-    secret = add_endpoint("https://example.com/", headers={"X-Key": "opensesame"}).signing_secret
+    old = [{"secret": "whsec_" + "B" * 32, "valid_until": timezone.now().isoformat()}]
+    headers = {"X-Key": "opensesame"}
+    secret = add_endpoint("https://example.com/", headers=headers, old_signing_secrets=old).signing_secret
     routing.find(application.organization_id, application.uid)
     client = caches["default"].client.get_client()
     everything = b"".join(client.get(name) for name in client.scan_iter())
     assert b"https://example.com/" in everything
     assert secret.removeprefix("whsec_").encode() not in everything
     assert b"opensesame" not in everything
+    assert b"B" * 32 not in everything
     assert json.loads(client.get(f":1:snapshot:{application.snapshot_name}:{routing.SHAPE}"))
 
 
