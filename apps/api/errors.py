@@ -20,6 +20,7 @@ from apps.api.exceptions import HttpErrorOut, HTTPValidationError, Invalid, Vali
 from apps.applications.signing_secrets import MOST_OLD, TooManyOld
 from apps.core import snapshots
 from apps.deliveries.accept import DuplicateEventId
+from apps.deliveries.payloads import Expunged
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ TRANSLATED: dict[type[Exception], tuple[int, str, str]] = {
         f"At most {MOST_OLD} old secrets may be valid at once.",
     ),
     DuplicateEventId: (409, "conflict", "A message with this eventId exists already."),
+    Expunged: (409, "conflict", "The content of this message was deleted: it can not be sent any more."),
     snapshots.Unavailable: (503, "unavailable", "Redis does not answer; nothing was changed. Try again."),
     TaskException: (503, "unavailable", "The queue does not answer; nothing was queued. Try again."),
     OperationalError: (503, "unavailable", SQL_AWAY),

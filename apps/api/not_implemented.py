@@ -31,8 +31,6 @@ PLANNED = {
     "api/v1/app/{app_id}/msg/bulk-expunge": "POST",
     "api/v1/app/{app_id}/msg/expunge-all-contents": "POST",
     "api/v1/app/{app_id}/msg/precheck/active": "POST",
-    "api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content": "DELETE",
-    "api/v1/app/{app_id}/msg/{msg_id}/content": "DELETE",
     "api/v1/app/{app_id}/poller/{sink_id}": "GET",
     "api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}": "GET",
     "api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek": "POST",

@@ -10,13 +10,13 @@ from apps.api.openapi import views as openapi
 from apps.api.scopes import FOR_TOKENS
 from apps.api.v1.application_tokens import ExpireAllTokens, PortalAccess
 from apps.api.v1.applications import Applications, OneApplication
-from apps.api.v1.attempts import AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
+from apps.api.v1.attempts import AttemptContent, AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
 from apps.api.v1.deliveries import AttemptedDestinations, AttemptedMessages
 from apps.api.v1.endpoints import Endpoints, OneEndpoint
 from apps.api.v1.event_types import EventTypes, OneEventType
 from apps.api.v1.headers import EndpointHeaders
 from apps.api.v1.health import Health
-from apps.api.v1.messages import Messages, OneMessage
+from apps.api.v1.messages import MessageContent, Messages, OneMessage
 from apps.api.v1.signing_secrets import EndpointSecret, RotateSecret
 from apps.api.views import View
 
@@ -33,8 +33,10 @@ VIEWS: dict[str, type[View]] = {
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate": RotateSecret,
     "api/v1/app/{app_id}/msg": Messages,
     "api/v1/app/{app_id}/msg/{msg_id}": OneMessage,
+    "api/v1/app/{app_id}/msg/{msg_id}/content": MessageContent,
     "api/v1/app/{app_id}/msg/{msg_id}/attempt": AttemptsOfMessage,
     "api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}": OneAttempt,
+    "api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content": AttemptContent,
     "api/v1/app/{app_id}/msg/{msg_id}/endpoint": AttemptedDestinations,
     "api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt": AttemptsOfMessage,
     "api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend": Resend,

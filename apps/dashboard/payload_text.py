@@ -16,10 +16,10 @@ class Readable:
 
 
 def readable(message: Message) -> Readable | None:
-    """The payload, indented where it is JSON; None when storage does not give it back now."""
+    """The payload, indented where it is JSON; None when it was expunged or storage does not give it back."""
     try:
         body = payloads.read(message)
-    except OSError:
+    except (OSError, payloads.Expunged):
         return None
     return Readable(_indented(body.decode(errors="replace")), len(body))
 

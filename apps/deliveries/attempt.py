@@ -88,7 +88,7 @@ def attempt_manually(
     """
     keys = [Message.key_of(application_id, message_id), Attempt.key_of(application_id, attempt_id)]
     message, known = datastore.lookup(keys)
-    if message is None or known is not None:
+    if message is None or message.expunged or known is not None:
         return
     destination = _destinations(application_id).get(endpoint_id)
     if destination is None:
@@ -123,14 +123,17 @@ def due_jobs(application_id: str, message_id: str, endpoint_ids: Sequence[str], 
     found = _destinations(application_id)
     for delivery in waiting:
         destination = found.get(delivery.endpoint_id)
-        if message is None or destination is None:
+        if message is None or message.expunged or destination is None:
             set_aside(delivery, Delivery.CANCELLED)
         elif destination.disabled:
             set_aside(delivery, Delivery.HELD)
     return [
         Job(message, one, found[one.endpoint_id])
         for one in waiting
-        if message and one.endpoint_id in found and not found[one.endpoint_id].disabled
+        if message
+        and not message.expunged
+        and one.endpoint_id in found
+        and not found[one.endpoint_id].disabled
     ]
 
 

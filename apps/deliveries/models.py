@@ -26,7 +26,7 @@ def message_facets(event_type: str, channels: Iterable[str], tags: Iterable[str]
 
 
 class Message(ndb.Model):
-    """One accepted event. Its id is the `webhook-id` header. Never changes once written."""
+    """One accepted event. Its id is the `webhook-id` header. It does not change, but may be expunged."""
 
     application_id: str = ndb.TextProperty(required=True)
     message_id: str = ndb.TextProperty(required=True)
@@ -38,6 +38,8 @@ class Message(ndb.Model):
     # The exact bytes that are signed and sent; `payload_file` names them in storage when they are too many.
     payload: bytes | None = ndb.BlobProperty()
     payload_file: str | None = ndb.TextProperty()
+    # The payload was deleted on request: the message can not be sent any more.
+    expunged: bool = ndb.BooleanProperty(indexed=False, default=False)
     created_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
     expires_at: datetime = ndb.DateTimeProperty(tzinfo=UTC, indexed=False, required=True)
 
@@ -93,7 +95,7 @@ class Delivery(ndb.Model):
 
 
 class Attempt(ndb.Model):
-    """One HTTP request to an endpoint and how it ended. Never changes once written."""
+    """One HTTP request to an endpoint and how it ended. Does not change, but its answer may be expunged."""
 
     SCHEDULED = "scheduled"
     MANUAL = "manual"

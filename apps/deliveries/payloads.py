@@ -11,6 +11,10 @@ LARGEST_IN_ENTITY = 900_000
 LARGEST = 1_048_576
 
 
+class Expunged(Exception):
+    """The message's payload was deleted on request."""
+
+
 def storage() -> Storage:
     """The bucket of payloads, whose lifecycle deletes them, or the default storage where none is named."""
     return storages["payloads" if "payloads" in settings.STORAGES else "default"]
@@ -30,9 +34,20 @@ def place(message: Message, body: bytes) -> None:
 
 
 def read(message: Message) -> bytes:
-    """The exact bytes that were accepted. Raises OSError when storage has lost them or does not answer."""
+    """The exact bytes that were accepted.
+
+    Raises Expunged; OSError when storage has lost them or does not answer.
+    """
+    if message.expunged:
+        raise Expunged(message.message_id)
     if message.payload_file:
         with storage().open(message.payload_file) as file:
             body: bytes = file.read()
             return body
     return message.payload or b""
+
+
+def delete_file(message: Message) -> None:
+    """Delete what storage holds of the payload, if anything. Raises what storage raises."""
+    if message.payload_file:
+        storage().delete(message.payload_file)

@@ -27,7 +27,7 @@ from apps.applications.models import Endpoint
 from apps.applications.routing import Destination, Route
 from apps.core import datastore
 from apps.core.cursors import Page
-from apps.deliveries import lists, replay
+from apps.deliveries import expunge, lists, replay
 from apps.deliveries.lists import Filters
 from apps.deliveries.models import Attempt, facet
 
@@ -133,11 +133,26 @@ class OneAttempt(View):
     @operation("v1.message-attempt.get", {200: MessageAttemptOut})
     def get(self, _: Request, app_id: str, msg_id: str, attempt_id: str) -> Response:
         application_id = routing.find(self.organization_id, app_id).application_id
-        message = messages.find(application_id, msg_id)
-        (attempt,) = datastore.lookup([Attempt.key_of(application_id, attempt_id)])
-        if attempt is None or attempt.message_id != message.message_id:
-            raise NotFound("Attempt not found.")
-        return Response(attempt_out(attempt))
+        return Response(attempt_out(_find(application_id, msg_id, attempt_id)))
+
+
+class AttemptContent(View):
+    @operation("v1.message-attempt.expunge-content", {204: None})
+    def delete(self, _: Request, app_id: str, msg_id: str, attempt_id: str) -> Response:
+        """Delete what the endpoint answered; the status code stays."""
+        application_id = routing.find(self.organization_id, app_id).application_id
+        expunge.attempt_content(_find(application_id, msg_id, attempt_id))
+        return Response(status=204)
+
+
+def _find(application_id: str, msg_id: str, attempt_id: str) -> Attempt:
+    """Raises NotFound."""
+    message = messages.find(application_id, msg_id)
+    (attempt,) = datastore.lookup([Attempt.key_of(application_id, attempt_id)])
+    if attempt is None or attempt.message_id != message.message_id:
+        raise NotFound("Attempt not found.")
+    found: Attempt = attempt
+    return found
 
 
 class Resend(View):

@@ -19,7 +19,7 @@ from apps.api.pagination import ListResponse
 from apps.api.views import View
 from apps.applications import routing
 from apps.core import datastore
-from apps.deliveries import lists, payloads
+from apps.deliveries import expunge, lists, payloads
 from apps.deliveries.accept import Draft, accept
 from apps.deliveries.models import EventIdRecord, Message
 
@@ -73,11 +73,17 @@ def message_out(message: Message, *, with_content: bool) -> MessageOut:
         "id": message.message_id,
         "eventId": message.event_id,
         "eventType": message.event_type,
-        "payload": json.loads(payloads.read(message)) if with_content else {},
+        "payload": _payload(message) if with_content else {},
         "channels": message.channels or None,
         "tags": message.tags or None,
         "timestamp": message.created_at,
     }
+
+
+def _payload(message: Message) -> dict[str, Any]:
+    """The payload, or Svix's sign that there is none any more."""
+    payload: dict[str, Any] = {"expired": True} if message.expunged else json.loads(payloads.read(message))
+    return payload
 
 
 def accepted_out(message: Message, *, with_content: bool) -> MessageOut:
@@ -134,3 +140,12 @@ class OneMessage(View):
         with_content = parameters.flag(request, "with_content", default=True)
         route = routing.find(self.organization_id, app_id)
         return Response(message_out(find(route.application_id, msg_id), with_content=with_content))
+
+
+class MessageContent(View):
+    @operation("v1.message.expunge-content", {204: None})
+    def delete(self, _: Request, app_id: str, msg_id: str) -> Response:
+        """Delete the payload: it is not shown nor sent any more."""
+        route = routing.find(self.organization_id, app_id)
+        expunge.message_content(find(route.application_id, msg_id))
+        return Response(status=204)

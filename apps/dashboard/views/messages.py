@@ -20,7 +20,7 @@ from apps.dashboard.access import (
     signed_in,
 )
 from apps.dashboard.views import first_message
-from apps.deliveries import lists, replay
+from apps.deliveries import lists, payloads, replay
 from apps.deliveries.lists import Window
 from apps.deliveries.models import Message
 
@@ -67,7 +67,7 @@ def message(request: SignedInRequest, application_id: str, message_id: str) -> H
         "timelines": timelines.of(shown, destinations, attempts.items),
         "older": None if attempts.done else attempts.items[-1].attempt_id,
         "first": not cursor.last_id,
-        "may_resend": may_change(membership),
+        "may_resend": may_change(membership) and not shown.expunged,
     }
     return render(request, "dashboard/message.html", context)
 
@@ -87,6 +87,8 @@ def resend(request: SignedInRequest, application_id: str, message_id: str, endpo
         raise Http404
     try:
         replay.resend(route, shown, endpoint_id)
+    except payloads.Expunged:
+        notices.error(request, "Not queued: the payload was deleted, so there is nothing to send.")
     except TaskException:
         log.exception("A resend could not be queued")
         notices.error(request, "Not queued: the task queue did not answer. Try again in a moment.")

@@ -281,3 +281,11 @@ def test_only_the_owner_reaches_attempts(
         stranger.post(f"{prefix}/msg/{message_id}/endpoint/main/resend", {}, status=404)
     nobody.post(f"{base}/msg/{message_id}/endpoint/main/resend", {}, status=401)
     assert tasks.queued == []
+
+
+def test_an_expunged_answer_is_not_shown(api: Api, stranger: Api, base: str, message_id: str) -> None:
+    (attempt,) = api.get(f"{base}/attempt/msg/{message_id}").json["data"]
+    path = f"{base}/msg/{message_id}/attempt/{attempt['id']}"
+    stranger.delete(f"{path}/content", status=404)
+    api.delete(f"{path}/content", status=204)
+    assert api.get(path).json == {**attempt, "response": ""}

@@ -264,3 +264,18 @@ def test_invariant_1_storage_that_fails_after_the_commit_does_not_take_the_202_b
     assert created["payload"] == {}
     monkeypatch.undo()
     assert len(api.get(f"{path}/{created['id']}").json["payload"]["pad"]) == 1_000_000
+
+
+def test_an_expunged_payload_is_not_shown_and_the_message_not_resent(
+    api: Api, stranger: Api, path: str, add_endpoint: Callable[..., Endpoint]
+) -> None:
+    endpoint = add_endpoint("https://example.com/hook")
+    message_id = api.post(path, BODY).json["id"]
+    stranger.delete(f"{path}/{message_id}/content", status=404)
+    assert api.get(f"{path}/{message_id}").json["payload"] == BODY["payload"]
+    for _ in range(2):
+        api.delete(f"{path}/{message_id}/content", status=204)
+        assert api.get(f"{path}/{message_id}").json["payload"] == {"expired": True}
+    assert api.get(path).json["data"][0]["payload"] == {"expired": True}
+    api.post(f"{path}/{message_id}/endpoint/{endpoint.pk}/resend", {}, status=409)
+    api.delete(f"{path}/msg_2Zk1cvJtBnrb0GcoQfyqBXWbOqR/content", status=404)

@@ -71,7 +71,9 @@ def test_every_page_forbids_what_is_inline_and_holds_nothing_inline(
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_no_template_carries_script_or_style(template: Path) -> None:
-    assert not re.search(r"<script|<style|\sstyle=|\son\w+=", template.read_text())
+    """A script is a file of the site's own, as the policy asks."""
+    inline = r"<script(?![^>]*\ssrc=)|<script[^>]*>(?!</script>)|<style|\sstyle=|\son\w+="
+    assert not re.search(inline, template.read_text())
 
 
 @pytest.mark.parametrize("status", [404, 403, 500])

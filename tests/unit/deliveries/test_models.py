@@ -26,6 +26,7 @@ def full() -> list[ndb.Model]:
             channels=["red", "\U0001f98a"],
             tags=["vip"],
             facets=["type:invoice.paid", "channel:\U0001f98a", "tag:vip"],
+            expunged=True,
             payload=b'\x00\xff{"a": "\\u0000"}' * 1000,
             payload_file="payloads/app_1/msg_1.json",
             created_at=AT,
