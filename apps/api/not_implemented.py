@@ -22,7 +22,6 @@ PLANNED = {
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay": "POST",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/recover": "POST",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing": "POST",
-    "api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example": "POST",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/stats": "GET",
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/transformation": "GET PATCH",
     "api/v1/app/{app_id}/integration": "GET POST",

@@ -14,6 +14,7 @@ from apps.api.v1.attempts import AttemptContent, AttemptsOfEndpoint, AttemptsOfM
 from apps.api.v1.deliveries import AttemptedDestinations, AttemptedMessages
 from apps.api.v1.endpoints import Endpoints, OneEndpoint
 from apps.api.v1.event_types import EventTypes, OneEventType
+from apps.api.v1.examples import SendExample
 from apps.api.v1.headers import EndpointHeaders
 from apps.api.v1.health import Health
 from apps.api.v1.messages import MessageContent, Messages, OneMessage
@@ -31,6 +32,7 @@ VIEWS: dict[str, type[View]] = {
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret": EndpointSecret,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/msg": AttemptedMessages,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate": RotateSecret,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example": SendExample,
     "api/v1/app/{app_id}/msg": Messages,
     "api/v1/app/{app_id}/msg/{msg_id}": OneMessage,
     "api/v1/app/{app_id}/msg/{msg_id}/content": MessageContent,

@@ -5,7 +5,7 @@ From Redis when it holds a valid snapshot, else one SQL query. Never kept in a p
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -71,6 +71,12 @@ class Route:
 
     def destination(self, endpoint_id: str) -> Destination | None:
         return next((one for one in self.destinations if one.id == endpoint_id), None)
+
+    def only(self, endpoint_id: str) -> "Route":
+        """The way to this endpoint alone, whatever it subscribes to."""
+        found = self.destination(endpoint_id)
+        only = [replace(found, event_types=None, channels=None)] if found else []
+        return replace(self, destinations=only)
 
 
 SHAPE = snapshots.shape_of(Route, Destination)

@@ -58,7 +58,8 @@ def there(
 ) -> dict[str, str]:
     """Something for each parameter of a path: what an operation needs that is not here is to be added."""
     add_endpoint(f"{receiver.url}/hook", uid="main")
-    EventType.objects.create(organization=application.organization, name="invoice.paid", description="")
+    schemas = {"1": {"examples": [{"n": 1}]}}
+    EventType.objects.create(organization=application.organization, name="invoice.paid", schemas=schemas)
     base = f"/api/v1/app/{application.pk}"
     body = {"eventType": "invoice.paid", "eventId": "event-1", "payload": {"n": 1}}
     api.post(f"{base}/msg", body, 202)
@@ -189,3 +190,6 @@ def point(case: Case, there: dict[str, str]) -> None:
     """At what is there, whatever path was invented."""
     for name in case.path_parameters or {}:
         case.path_parameters[name] = there[name]
+    # An example is one of an event type that is there, and has at least one.
+    if case.path.endswith("/send-example") and isinstance(case.body, dict) and "eventType" in case.body:
+        case.body = {**case.body, "eventType": there["event_type_name"]}
