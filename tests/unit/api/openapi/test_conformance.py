@@ -189,6 +189,7 @@ def edges(label: str) -> Iterator[Case]:
 def point(case: Case, there: dict[str, str]) -> None:
     """At what is there, whatever path was invented."""
     for name in case.path_parameters or {}:
+        assert name in there, f"Nothing is there for {{{name}}}: make one in the fixture `there`."
         case.path_parameters[name] = there[name]
     # An example is one of an event type that is there, and has at least one.
     if case.path.endswith("/send-example") and isinstance(case.body, dict) and "eventType" in case.body:
