@@ -82,6 +82,9 @@ class Endpoint(models.Model):
         blank=True,
         help_text="Failed or was slow of late: attempts go through a queue of their own.",
     )
+    failing_since = models.DateTimeField(
+        null=True, blank=True, help_text="The first failure since the last success (health.py)."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -32,6 +32,7 @@ class Destination:
     encrypted_old_signing_secrets: str | None
     encrypted_headers: str | None
     suspect_until: str | None
+    failing_since: str | None
 
     def wants(self, event_type: str, channels: Iterable[str]) -> bool:
         """Whether the endpoint subscribes to such a message: its type, and any of its channels."""
@@ -139,6 +140,7 @@ _COLUMNS = {
     "encrypted_old_signing_secrets": ExpressionWrapper(F("endpoints__old_signing_secrets"), TextField()),
     "encrypted_headers": ExpressionWrapper(F("endpoints__headers"), TextField()),
     "suspect_until": F("endpoints__suspect_until"),
+    "failing_since": F("endpoints__failing_since"),
 }
 
 
@@ -167,5 +169,5 @@ def _decrypt(ciphertext: str, column: str) -> str:
 
 def _destination(row: dict[str, Any]) -> dict[str, Any]:
     values = {name: row[f"destination_{name}"] for name in _COLUMNS}
-    until = values["suspect_until"]
-    return {**values, "suspect_until": until.isoformat() if until else None}
+    times = {name: at.isoformat() for name, at in values.items() if isinstance(at, datetime)}
+    return values | times

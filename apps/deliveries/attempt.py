@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from django.tasks import task
 from opentelemetry.trace import Span, use_span
 
-from apps.applications import health, routing
+from apps.applications import routing
 from apps.applications.models import Application
 from apps.applications.routing import Destination
 from apps.core import datastore
-from apps.deliveries import in_flight, payloads, signing, spans, transport
+from apps.deliveries import endpoint_health, in_flight, payloads, signing, spans, transport
 from apps.deliveries.enqueue import enqueue
 from apps.deliveries.models import Attempt, Delivery, Message
 from apps.deliveries.record import Outcome, new_attempt_id, record, set_aside
@@ -22,7 +22,6 @@ from apps.deliveries.transport import Result
 
 log = logging.getLogger(__name__)
 
-SLOW_MS = 2_000
 # Requests in flight from one process to one suspect endpoint.
 SUSPECTS_IN_FLIGHT = 4
 LONGEST_PUT_OFF_S = 60
@@ -173,8 +172,7 @@ def finish(message: Message, sendings: Sequence[Sending]) -> None:
             _log(outcome, delivery, sending.planned_at)
         if outcome.trigger == Attempt.SCHEDULED and delivery.is_pending:
             queue_attempt(delivery)
-        if not outcome.result.succeeded or outcome.result.duration_ms > SLOW_MS:
-            health.mark_suspect(message.application_id, sending.destination)
+        endpoint_health.note(sending.destination, outcome, delivery)
 
 
 def _log(outcome: Outcome, delivery: Delivery, planned_at: datetime | None) -> None:

@@ -8,7 +8,8 @@ from django.tasks import task
 
 from apps.applications import health
 from apps.deliveries import payloads
-from apps.deliveries.attempt import SLOW_MS, Job, Sending, due_jobs, finish, queue_attempt, send
+from apps.deliveries.attempt import Job, Sending, due_jobs, finish, queue_attempt, send
+from apps.deliveries.endpoint_health import SLOW_MS
 from apps.deliveries.transport import Result
 
 # Endpoints that one task serves together: their attempts are recorded in one commit.

@@ -18,7 +18,7 @@ from apps.api.operations import PAGE, operation, order
 from apps.api.pagination import ListResponse
 from apps.api.v1 import applications
 from apps.api.views import View
-from apps.applications import addresses, endpoint_headers, signing_secrets
+from apps.applications import addresses, endpoint_headers, health, signing_secrets
 from apps.applications.models import Application, Endpoint
 from apps.core.snapshots import change
 
@@ -217,8 +217,10 @@ class OneEndpoint(View):
     def _change(self, application: Application, endpoint: Endpoint, fields: dict[str, Any]) -> Response:
         with change(application):
             endpoint.refresh_from_db()
+            was_disabled = endpoint.disabled
             assign(endpoint, fields)
-            _save(endpoint, [*fields, "updated_at"])
+            forgotten = health.begin_anew(endpoint) if was_disabled and not endpoint.disabled else []
+            _save(endpoint, [*fields, *forgotten, "updated_at"])
         return Response(endpoint_out(endpoint))
 
     @operation("v1.endpoint.delete", {204: None})

@@ -2,9 +2,11 @@
 
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from svix.models import EndpointOut, EndpointSecretOut, ListResponseEndpointOut
 
 from apps.applications.models import Application, Endpoint
@@ -268,6 +270,27 @@ def test_a_uid_that_another_endpoint_bears_is_a_conflict(
     add_endpoint(URL, uid="two")
     assert api(method, f"{path}/two", {"url": URL, "uid": "one"}, 409).json["code"] == "conflict"
     assert Endpoint.objects.filter(uid="two").count() == 1
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_an_endpoint_that_is_enabled_again_begins_anew(
+    api: Api, path: str, add_endpoint: Callable[..., Endpoint], method: str
+) -> None:
+    long_ago = timezone.now() - timedelta(days=6)
+    endpoint = add_endpoint(URL, disabled=True, failing_since=long_ago)
+    for disabled in (True, False):
+        assert Endpoint.objects.get().failing_since == long_ago
+        api(method, f"{path}/{endpoint.pk}", {"url": URL, "disabled": disabled}, 200)
+    assert Endpoint.objects.get().failing_since is None
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_change_of_an_enabled_endpoint_forgets_no_failures(
+    api: Api, path: str, add_endpoint: Callable[..., Endpoint], method: str
+) -> None:
+    endpoint = add_endpoint(URL, failing_since=timezone.now())
+    api(method, f"{path}/{endpoint.pk}", {"url": URL, "disabled": False}, 200)
+    assert Endpoint.objects.get().failing_since is not None
 
 
 def test_put_keeps_to_the_limit_of_endpoints(api: Api, path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,42 @@ def test_marking_again_soon_costs_nothing(
         health.mark_suspect(endpoint.application_id, marked)
 
 
+def test_the_first_failure_is_remembered_until_a_success(endpoint: Endpoint) -> None:
+    for _ in range(2):
+        health.mark_suspect(endpoint.application_id, destination_of(endpoint), failed=True)
+        first = destination_of(endpoint).failing_since
+        Endpoint.objects.update(suspect_until=None)
+    assert first == destination_of(endpoint).failing_since is not None
+    health.succeeded(endpoint.application_id, destination_of(endpoint))
+    assert destination_of(endpoint).failing_since is None
+
+
+def test_what_is_only_slow_does_not_fail(endpoint: Endpoint) -> None:
+    health.mark_suspect(endpoint.application_id, destination_of(endpoint))
+    assert destination_of(endpoint).failing_since is None
+
+
+def test_a_healthy_endpoint_costs_no_query(
+    endpoint: Endpoint, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    healthy = destination_of(endpoint)
+    with django_assert_num_queries(0):
+        health.succeeded(endpoint.application_id, healthy)
+        health.exhausted(endpoint.application_id, healthy)
+
+
+def test_an_endpoint_that_fails_now_and_then_costs_few_writes(
+    endpoint: Endpoint, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    """Each write is one of the application's snapshot: not one for each of a hundred attempts."""
+    per_write = 4  # savepoint, generation, endpoint, savepoint
+    reads = 200
+    with django_assert_max_num_queries(reads + 2 * per_write):
+        for _ in range(100):
+            health.mark_suspect(endpoint.application_id, destination_of(endpoint), failed=True)
+            health.succeeded(endpoint.application_id, destination_of(endpoint))
+
+
 @pytest.mark.parametrize("left", [timedelta(minutes=2), timedelta(0), -timedelta(days=1)])
 def test_marking_again_later_begins_anew(endpoint: Endpoint, left: timedelta) -> None:
     Endpoint.objects.update(suspect_until=timezone.now() + left)

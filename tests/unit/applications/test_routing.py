@@ -39,6 +39,7 @@ def destination(**fields: object) -> Destination:
             "encrypted_old_signing_secrets": None,
             "encrypted_headers": None,
             "suspect_until": None,
+            "failing_since": None,
             **fields,
         }
     )
