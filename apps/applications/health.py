@@ -9,6 +9,7 @@ after the next attempt.
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.db.models import DateTimeField, Q, Value
@@ -38,7 +39,7 @@ def mark_suspect(application_id: str, destination: Destination, *, failed: bool 
     now = timezone.now()
     if destination.is_suspect(now + SUSPECT_FOR / 2):
         return
-    values: dict[str, object] = {"suspect_until": now + SUSPECT_FOR}
+    values: dict[str, Any] = {"suspect_until": now + SUSPECT_FOR}
     if failed:
         values["failing_since"] = Coalesce("failing_since", Value(now, DateTimeField()))
     _write(application_id, destination, "marked as suspect", **values)
