@@ -11,6 +11,7 @@ from standardwebhooks import Webhook
 from apps.applications.models import Endpoint
 from apps.applications.routing import Route
 from apps.core.cursors import Cursor
+from apps.core.snapshots import change
 from apps.deliveries import lists
 from apps.deliveries.accept import Draft, DuplicateEventId, accept
 from apps.deliveries.models import Attempt, Delivery, Message
@@ -122,8 +123,9 @@ def test_a_delivery_that_is_set_aside_says_so_to_lists(
 ) -> None:
     endpoint = add_endpoint("http://127.0.0.1:1/")
     message = accept(route_of(), draft())
-    rows = Endpoint.objects.filter(pk=endpoint.pk)
-    rows.delete() if gone else rows.update(disabled=True)
+    with change(endpoint.application):
+        rows = Endpoint.objects.filter(pk=endpoint.pk)
+        rows.delete() if gone else rows.update(disabled=True)
     tasks.drain()
     delivery = Delivery.key_of(message.application_id, message.message_id, endpoint.pk).get()
     assert delivery.facets == ["type:invoice.paid", status]
