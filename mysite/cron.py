@@ -3,5 +3,8 @@
 JOBS: dict[str, str] = {}
 
 # webhooks: begin (docs/start-your-own.md deletes from here ...)
-JOBS |= {"sweep": "apps.deliveries.sweep.sweep"}
+JOBS |= {
+    "background-tasks": "apps.deliveries.advance.redrive",
+    "sweep": "apps.deliveries.sweep.sweep",
+}
 # webhooks: end (... to here)

@@ -1,6 +1,6 @@
 """Query parameters. What is not understood is refused with 422, what is not implemented with 501."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from django.utils.dateparse import parse_datetime
@@ -89,6 +89,14 @@ def descending(request: Request, *, default: bool) -> bool:
     if order not in {"ascending", "descending"}:
         raise Invalid(["query", "order"], "Must be ascending or descending.")
     return order == "descending"
+
+
+def choice(request: Request, name: str, choices: Sequence[str]) -> str:
+    """One of `choices`, or nothing. Raises Invalid."""
+    value = request.query_params.get(name, "")
+    if value and value not in choices:
+        raise Invalid(["query", name], f"Must be one of {', '.join(choices)}.")
+    return value
 
 
 def refuse(request: Request, names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from apps.api.scopes import FOR_TOKENS
 from apps.api.v1.application_tokens import ExpireAllTokens, PortalAccess
 from apps.api.v1.applications import Applications, OneApplication
 from apps.api.v1.attempts import AttemptContent, AttemptsOfEndpoint, AttemptsOfMessage, OneAttempt, Resend
+from apps.api.v1.background_tasks import BackgroundTasks, OneBackgroundTask
 from apps.api.v1.deliveries import AttemptedDestinations, AttemptedMessages
 from apps.api.v1.endpoints import Endpoints, OneEndpoint
 from apps.api.v1.event_types import EventTypes, OneEventType
@@ -18,6 +19,7 @@ from apps.api.v1.examples import SendExample
 from apps.api.v1.headers import EndpointHeaders
 from apps.api.v1.health import Health
 from apps.api.v1.messages import MessageContent, Messages, OneMessage
+from apps.api.v1.replays import BulkReplay, Recover, ReplayMissing
 from apps.api.v1.signing_secrets import EndpointSecret, RotateSecret
 from apps.api.views import View
 
@@ -30,7 +32,10 @@ VIEWS: dict[str, type[View]] = {
     "api/v1/app/{app_id}/endpoint/{endpoint_id}": OneEndpoint,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": EndpointHeaders,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret": EndpointSecret,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay": BulkReplay,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/msg": AttemptedMessages,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}/recover": Recover,
+    "api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing": ReplayMissing,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate": RotateSecret,
     "api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example": SendExample,
     "api/v1/app/{app_id}/msg": Messages,
@@ -47,6 +52,8 @@ VIEWS: dict[str, type[View]] = {
     "api/v1/auth/app-portal-access/{app_id}": PortalAccess,
     "api/v1/auth/dashboard-access/{app_id}": PortalAccess,
     "api/v1/auth/app/{app_id}/expire-all": ExpireAllTokens,
+    "api/v1/background-task": BackgroundTasks,
+    "api/v1/background-task/{task_id}": OneBackgroundTask,
     "api/v1/event-type": EventTypes,
     "api/v1/event-type/{event_type_name}": OneEventType,
 }

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 from google.cloud import ndb
 
+from apps.deliveries.background_task import BackgroundTask  # noqa: F401  Django looks for models here
+
 
 def facet(name: str, value: object) -> str:
     """What a list can be filtered by, as one indexed word: `type:invoice.paid`, `status:fail`."""
