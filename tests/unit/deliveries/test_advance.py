@@ -127,6 +127,22 @@ def test_what_is_sent_first_is_the_oldest(
     assert sent(receiver) == message_ids
 
 
+def test_what_is_expunged_or_expired_is_passed_over(
+    accepted: Accepted, begin: Begin, endpoint: Endpoint, receiver: Receiver, tasks: DrainingBackend
+) -> None:
+    for status in (Delivery.FAILED, None):
+        kept, expunged, expired = accepted(3, status)
+        message = Message.key_of(endpoint.application_id, expunged).get()
+        message.expunged = True
+        message.put()
+        message = Message.key_of(endpoint.application_id, expired).get()
+        message.expires_at = NOW
+        message.put()
+        receiver.requests.clear()
+        row = after(begin(Kind.REPLAY_MISSING if status is None else Kind.RECOVER), tasks)
+        assert (sent(receiver), row.sent, row.status) == ([kept], 1, Status.FINISHED)
+
+
 def test_only_so_many_attempts_are_under_way(
     accepted: Accepted,
     begin: Begin,

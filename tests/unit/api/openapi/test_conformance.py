@@ -65,12 +65,14 @@ def there(
     api.post(f"{base}/msg", body, 202)
     tasks.drain()
     (attempt,) = api.get(f"{base}/attempt/msg/event-1").json["data"]
+    recover = api.post(f"{base}/endpoint/main/recover", {"since": "2026-01-01T00:00:00Z"}, 202)
     return {
         "app_id": str(application.uid),
         "endpoint_id": "main",
         "event_type_name": "invoice.paid",
         "msg_id": "event-1",
         "attempt_id": attempt["id"],
+        "task_id": recover.json["id"],
     }
 
 
