@@ -9,6 +9,7 @@ from django.utils import timezone
 from svix.models import BackgroundTaskOut, ListResponseBackgroundTaskOut, RecoverOut, ReplayOut
 
 from apps.applications.models import Application, Endpoint
+from apps.core.snapshots import change
 from apps.deliveries.background_task import BackgroundTask
 from tests.conftest import Receiver
 from tests.draining_backend import DrainingBackend
@@ -53,11 +54,13 @@ def post(api: Api, base: str, django_capture_on_commit_callbacks: Any) -> Post:
 @pytest.fixture
 def failed(api: Api, application: Application, endpoint: Endpoint, tasks: DrainingBackend) -> str:
     """A message that arrived while the endpoint was disabled: its id."""
-    Endpoint.objects.update(disabled=True)
+    with change(application):
+        Endpoint.objects.update(disabled=True)
     body = {"eventType": "a", "payload": {"n": 1}, "channels": ["red"], "tags": ["t"]}
     created: str = api.post(f"/api/v1/app/{application.pk}/msg", body).json["id"]
     tasks.drain()
-    Endpoint.objects.update(disabled=False)
+    with change(application):
+        Endpoint.objects.update(disabled=False)
     return created
 
 
@@ -146,8 +149,9 @@ def test_times_long_ago_and_without_a_zone_are_taken(
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_disabled_endpoint_is_a_conflict(api: Api, base: str, name: str) -> None:
-    Endpoint.objects.update(disabled=True)
+def test_a_disabled_endpoint_is_a_conflict(api: Api, application: Application, base: str, name: str) -> None:
+    with change(application):
+        Endpoint.objects.update(disabled=True)
     api.post(f"{base}/{name}", {"since": SINCE}, status=409)
 
 
@@ -195,9 +199,11 @@ def test_a_message_of_before_the_endpoint_is_only_missing(
     api: Api, application: Application, post: Post, receiver: Receiver, tasks: DrainingBackend
 ) -> None:
     kept = Endpoint.objects.get()
-    Endpoint.objects.all().delete()
+    with change(application):
+        Endpoint.objects.all().delete()
     created = api.post(f"/api/v1/app/{application.pk}/msg", {"eventType": "a", "payload": {}}).json["id"]
-    kept.save(force_insert=True)
+    with change(application):
+        kept.save(force_insert=True)
     post("recover")
     tasks.drain(now=timezone.now() + HOUR)
     assert receiver.requests == []

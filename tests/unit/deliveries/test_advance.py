@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.applications.models import Endpoint
 from apps.applications.routing import Route
 from apps.core import ids
+from apps.core.snapshots import change
 from apps.deliveries import advance, replay
 from apps.deliveries.advance import MOST_IN_HAND, redrive
 from apps.deliveries.background_task import BackgroundTask
@@ -285,7 +286,7 @@ def test_two_replays_of_an_endpoint_run_one_after_the_other(
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
+    ("spoil", "error"),
     [
         (lambda rows: rows.update(disabled=True), advance.IS_DISABLED),
         (lambda rows: rows.delete(), advance.IS_GONE),
@@ -295,20 +296,23 @@ def test_two_replays_of_an_endpoint_run_one_after_the_other(
 def test_it_fails_where_the_endpoint_is_disabled_or_gone(
     accepted: Accepted,
     begin: Begin,
+    endpoint: Endpoint,
     receiver: Receiver,
     tasks: DrainingBackend,
-    change: Callable[[Any], None],
+    spoil: Callable[[Any], None],
     error: str,
 ) -> None:
     accepted(2)
     row = begin()
-    change(Endpoint.objects.all())
+    with change(endpoint.application):
+        spoil(Endpoint.objects.all())
     row = after(row, tasks)
     assert (row.status, row.error, sent(receiver)) == (Status.FAILED, error, [])
 
 
-def test_a_disabled_endpoint_is_refused(begin: Begin) -> None:
-    Endpoint.objects.update(disabled=True)
+def test_a_disabled_endpoint_is_refused(begin: Begin, endpoint: Endpoint) -> None:
+    with change(endpoint.application):
+        Endpoint.objects.update(disabled=True)
     with pytest.raises(replay.EndpointDisabled):
         begin()
 
@@ -316,7 +320,8 @@ def test_a_disabled_endpoint_is_refused(begin: Begin) -> None:
 def test_replay_missing_sends_what_the_endpoint_wants_and_has_not_got(
     accepted: Accepted, begin: Begin, endpoint: Endpoint, receiver: Receiver, tasks: DrainingBackend
 ) -> None:
-    Endpoint.objects.update(event_types=["invoice.paid"])
+    with change(endpoint.application):
+        Endpoint.objects.update(event_types=["invoice.paid"])
     missing = [*accepted(30, None), *accepted(1, Delivery.FAILED), *accepted(1, Delivery.HELD)]
     accepted(3, None, event_type="invoice.sent")
     accepted(2, Delivery.DELIVERED)
