@@ -3,11 +3,10 @@
 from datetime import timedelta
 from typing import Any, TypedDict
 
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.fields import Input
+from apps.api.fields import Input, Integer
 from apps.api.idempotency import digest, once
 from apps.api.operations import operation
 from apps.api.v1 import applications, endpoints
@@ -22,9 +21,7 @@ LONGEST_GRACE_S = int(signing_secrets.LONGEST_GRACE.total_seconds())
 
 class EndpointSecretRotateIn(Input):
     key = SigningSecret(required=False, allow_null=True)
-    grace_period_seconds = serializers.IntegerField(
-        min_value=0, max_value=LONGEST_GRACE_S, required=False, allow_null=True
-    )
+    grace_period_seconds = Integer(min_value=0, max_value=LONGEST_GRACE_S, required=False, allow_null=True)
 
 
 class EndpointSecretOut(TypedDict):

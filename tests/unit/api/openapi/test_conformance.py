@@ -21,9 +21,6 @@ from schemathesis.specs.openapi import checks
 import main
 from apps.api import parameters
 from apps.api.openapi.views import FILE
-from apps.applications.models import Application, Endpoint, EventType
-from tests.conftest import Receiver
-from tests.draining_backend import DrainingBackend
 from tests.unit.api.conftest import Api
 
 pytestmark = pytest.mark.usefixtures("datastore", "private_endpoints")
@@ -46,34 +43,6 @@ SCHEMA = schemathesis.openapi.from_dict(
 SCHEMA.app = main.app
 OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
 CAN_BE_WRONG = [label for label, one in OPERATIONS.items() if one.body or list(one.iter_parameters())]
-
-
-@pytest.fixture
-def there(
-    api: Api,
-    application: Application,
-    add_endpoint: Callable[..., Endpoint],
-    receiver: Receiver,
-    tasks: DrainingBackend,
-) -> dict[str, str]:
-    """Something for each parameter of a path: what an operation needs that is not here is to be added."""
-    add_endpoint(f"{receiver.url}/hook", uid="main")
-    schemas = {"1": {"examples": [{"n": 1}]}}
-    EventType.objects.create(organization=application.organization, name="invoice.paid", schemas=schemas)
-    base = f"/api/v1/app/{application.pk}"
-    body = {"eventType": "invoice.paid", "eventId": "event-1", "payload": {"n": 1}}
-    api.post(f"{base}/msg", body, 202)
-    tasks.drain()
-    (attempt,) = api.get(f"{base}/attempt/msg/event-1").json["data"]
-    recover = api.post(f"{base}/endpoint/main/recover", {"since": "2026-01-01T00:00:00Z"}, 202)
-    return {
-        "app_id": str(application.uid),
-        "endpoint_id": "main",
-        "event_type_name": "invoice.paid",
-        "msg_id": "event-1",
-        "attempt_id": attempt["id"],
-        "task_id": recover.json["id"],
-    }
 
 
 @pytest.fixture
